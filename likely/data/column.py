@@ -1,0 +1,70 @@
+"""A column of a table, or of an array of features: what it holds and how a model sees it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+MAX_CATEGORIES = 1_000
+MAX_CATEGORY_LETTERS = 1_000
+
+
+@dataclass(frozen=True)
+class Column:
+    """What was seen of one column at fit.
+
+    A numeric column becomes (value - location) / scale; a categorical one becomes a 0/1 value per category; a
+    constant one is set aside: no model sees it, later rows must hold the same value, and it is put back.
+    """
+
+    name: str
+    kind: str
+    """ "numeric" or "categorical"."""
+    location: float = 0.0
+    """The mean of the observed values, in the column's unit; 0 for categorical ones."""
+    scale: float = 1.0
+    """Their standard deviation, in the column's unit; 1 for categorical and constant ones."""
+    categories: tuple[str, ...] = ()
+    """In order, as text; () for numeric ones."""
+    constant: float | str | None = None
+    """The only value there was; None where there were more."""
+    missing: int = 0
+    """How many values were missing."""
+    whole: bool = False
+    """Whether all values were whole numbers."""
+    dtype: str = "float64"
+    """The numpy name of the type that values are handed back in; "str" for text."""
+
+    @property
+    def width(self) -> int:
+        """How many values a model sees of it."""
+        if self.constant is not None:
+            return 0
+        return len(self.categories) if self.kind == "categorical" else 1
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """A name for each value a model sees of it."""
+        if self.constant is not None:
+            return ()
+        if self.kind == "numeric":
+            return (self.name,)
+        return tuple(f"{self.name}={category}" for category in self.categories)
+
+
+def cast(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Numbers in another type: rounded and clipped where that type is whole, so that nothing wraps around.
+
+    Raises:
+        ValueError: if a value is NaN and the type has none.
+    """
+    if dtype.kind == "f":
+        return values.astype(dtype)
+    if np.isnan(values).any():
+        raise ValueError(f"found NaN, expected numbers that {dtype} can hold")
+    if dtype.kind == "b":
+        return np.asarray(values >= 0.5)
+    limits = np.iinfo(dtype)
+    whole = np.rint(values.astype(np.float64))
+    # float64 rounds the limits of 64-bit integers up, past what they hold: those values are set by hand.
+    inside = np.clip(whole, limits.min, np.nextafter(float(limits.max) + 1, 0)).astype(dtype)
+    return np.where(whole >= limits.max, limits.max, inside).astype(dtype)

@@ -1,0 +1,156 @@
+"""What would be read from a source, and what is wrong with it, in words."""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from likely.contract import Shape
+from likely.data.column import Column
+from likely.data.schema import Schema
+from likely.data.source import Source
+
+FEW_ROWS = 200
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class ColumnSummary:
+    """One column in a few words."""
+
+    name: str
+    kind: str
+    """ "numeric", "categorical" or "constant"."""
+    values: str
+    """Such as "mean 3.2, standard deviation 0.5" or "3 categories: a, b, c"."""
+    missing: int
+
+
+@dataclass(frozen=True)
+class Description:
+    """What `likely data SOURCE` says."""
+
+    name: str
+    rows: int
+    kind: str
+    row_shape: Shape
+    domain: str
+    """In words, such as "levels: whole numbers from 0 to 255"."""
+    columns: tuple[ColumnSummary, ...]
+    missing: int
+    """How many values are missing, in all."""
+    labels: str
+    """Such as "10 classes: 0 (178 rows), 1 (182 rows), ..."; "none" where there are none."""
+    parts: dict[str, int]
+    """Rows in each official part."""
+    problems: tuple[str, ...]
+    """One line each."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as JSON has it."""
+        return dataclasses.asdict(self)
+
+
+def describe(source: Source, schema: Schema) -> Description:
+    """What would be read from a source.
+
+    Args:
+        source: the rows.
+        schema: what `infer_schema` says of it.
+
+    Returns:
+        The description; its `problems` are what a reader should know before fitting.
+    """
+    return Description(
+        name=source.name,
+        rows=len(source),
+        kind=schema.kind,
+        row_shape=schema.row_shape,
+        domain=f"{schema.domain}: {schema.values_text}",
+        columns=tuple(_summary(column) for column in schema.columns),
+        missing=schema.missing,
+        labels=_labels_text(source.labels),
+        parts=_part_sizes(source),
+        problems=tuple(_problems(source, schema)),
+    )
+
+
+def _summary(column: Column) -> ColumnSummary:
+    if column.constant is not None:
+        return ColumnSummary(column.name, "constant", f"always {column.constant}", column.missing)
+    if column.kind == "numeric":
+        values = f"mean {column.location:.4g}, standard deviation {column.scale:.4g}"
+        return ColumnSummary(column.name, "numeric", values + (", whole" if column.whole else ""), column.missing)
+    shown = ", ".join(column.categories[:_SHOWN]) + (", ..." if len(column.categories) > _SHOWN else "")
+    return ColumnSummary(column.name, "categorical", f"{len(column.categories)} categories: {shown}", column.missing)
+
+
+def _labels_text(labels: np.ndarray | None) -> str:
+    if labels is None:
+        return "none"
+    classes, counts = np.unique(labels, return_counts=True)
+    shown = ", ".join(f"{name} ({count:,} rows)" for name, count in zip(classes[:10], counts[:10], strict=True))
+    return f"{len(classes)} classes: {shown}" + (", ..." if len(classes) > 10 else "")
+
+
+def _part_sizes(source: Source) -> dict[str, int]:
+    if not source.parts:
+        return {}
+    sizes = {part: len(ids) for part, ids in source.parts.items()}
+    return {"train": len(source) - sum(sizes.values()), **sizes}
+
+
+def _problems(source: Source, schema: Schema) -> list[str]:
+    problems = []
+    if len(source) < FEW_ROWS:
+        problems.append(f"only {len(source)} rows: little to learn from, and wide uncertainty in every figure")
+    if source.skipped:
+        shown = ", ".join(source.skipped[:_SHOWN]) + (", ..." if len(source.skipped) > _SHOWN else "")
+        problems.append(f"{len(source.skipped)} files skipped, which are hidden or no images: {shown}")
+    if schema.missing:
+        share = schema.missing / (len(source) * max(1, int(np.prod(schema.row_shape))))
+        problems.append(f"{schema.missing:,} values missing ({share:.1%}): only models that take missing values fit")
+    if source.labels is not None and len(np.unique(source.labels)) == 1:
+        problems.append("all labels are the same: nothing can be evaluated with them")
+    return problems + [line for column in schema.columns for line in _column_problems(column, len(source))]
+
+
+def _column_problems(column: Column, n_rows: int) -> list[str]:
+    name = f'column "{column.name}"'
+    if column.constant is not None:
+        return [f"{name} is always {column.constant}: set aside"]
+    problems = []
+    if column.missing:
+        problems.append(f"{name}: {column.missing:,} of {n_rows:,} values missing")
+    if column.kind == "categorical" and _mostly_numbers(column.categories):
+        odd = next(text for text in column.categories if not _is_number(text))
+        problems.append(
+            f"{name} holds numbers and {odd!r}, so it is read as categories: leave {odd!r} empty if missing"
+        )
+    if column.kind == "numeric" and _counts_rows(column, n_rows):
+        problems.append(f'{name} seems to number the rows: leave it out with --drop "{column.name}"')
+    return problems
+
+
+def _mostly_numbers(categories: tuple[str, ...]) -> bool:
+    numbers = sum(map(_is_number, categories))
+    return len(categories) > 2 and len(categories) / 2 < numbers < len(categories)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _counts_rows(column: Column, n_rows: int) -> bool:
+    """Whether mean and spread are those of n consecutive numbers from 0 or 1, as an id's are."""
+    if n_rows < 3 or not column.whole:
+        return False
+    spread = math.sqrt((n_rows**2 - 1) / 12)
+    means = ((n_rows - 1) / 2, (n_rows + 1) / 2)
+    return math.isclose(column.scale, spread) and any(math.isclose(column.location, mean) for mean in means)

@@ -1,0 +1,147 @@
+"""Feeds: rows as a model takes them, by id; what training and every answer read from."""
+
+import abc
+import math
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import torch
+from likely.data.schema import Schema
+from likely.data.source import Source
+from torch import Tensor
+
+from likely.contract import Batch, Shape
+
+MAX_CACHED_BYTES = 2 * 2**30
+"""In-memory data whose model tensors take more than this is converted batch by batch instead of once."""
+
+N_AHEAD = 3
+"""How many batches are decoded ahead of the step when rows come from files."""
+
+
+class Feed(abc.ABC):
+    """Rows as model tensors on the CPU, by id; what is random in them is drawn later, by `draw`."""
+
+    x_shape: Shape
+    in_memory: bool
+
+    @abc.abstractmethod
+    def __len__(self) -> int: ...
+
+    @abc.abstractmethod
+    def load(self, ids: np.ndarray) -> Batch:
+        """The rows of `ids`, x (len(ids), *x_shape), without what is random."""
+
+    @abc.abstractmethod
+    def digest(self) -> str:
+        """Names the content: another digest, other data."""
+
+    def draw(self, x: Tensor) -> Tensor:
+        """Draws what is random in rows (dequantization, dynamic binarization) from the global generator."""
+        return x
+
+    def ready(self, batch: Batch, device: torch.device) -> Batch:
+        """A loaded batch on the device, with what is random in it drawn."""
+        x = self.draw(batch.x.to(device, non_blocking=True))
+        return Batch(x, None if batch.condition is None else batch.condition.to(device, non_blocking=True))
+
+    def batches(self, ids: np.ndarray, batch_size: int) -> Iterator[Batch]:
+        """All of `ids` in order, in pieces."""
+        return self.stream([ids[i : i + batch_size] for i in range(0, len(ids), batch_size)])
+
+    def stream(self, pieces: Sequence[np.ndarray] | Iterator[np.ndarray]) -> Iterator[Batch]:
+        """The rows of each piece of ids in turn; read ahead of the consumer where that means decoding files."""
+        if self.in_memory:
+            yield from map(self.load, pieces)
+            return
+        with ThreadPoolExecutor(1) as reader:
+            waiting: deque[Future[Batch]] = deque()
+            for piece in pieces:
+                waiting.append(reader.submit(self.load, piece))
+                if len(waiting) > N_AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+
+
+class TensorFeed(Feed):
+    """A tensor x (n, *x_shape) and, for conditional models, condition (n, *condition_shape)."""
+
+    in_memory = True
+
+    def __init__(self, x: Tensor, condition: Tensor | None = None) -> None:
+        if condition is not None and len(condition) != len(x):
+            raise ValueError(f"x has {len(x)} rows, condition has {len(condition)}")
+        self.x, self.condition = x, condition
+        self.x_shape = tuple(x.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def load(self, ids: np.ndarray) -> Batch:
+        """As `Feed.load`."""
+        rows = torch.from_numpy(ids)
+        return Batch(self.x[rows], None if self.condition is None else self.condition[rows])
+
+    def digest(self) -> str:
+        """A hash of every byte."""
+        from likely.data.source import digest_of
+
+        arrays = [self.x] if self.condition is None else [self.x, self.condition]
+        return digest_of(*(array.detach().cpu().numpy() for array in arrays))
+
+
+class SourceFeed(Feed):
+    """The rows of a source as its schema maps them.
+
+    Args:
+        source: where the rows are.
+        schema: what they are.
+        continuous: whether the model takes whole values as a density's, so that they are dequantized.
+        missing_ok: whether the model takes NaN as missing.
+        condition: (n, *condition_shape) in the order of ids, or None.
+        dtype: of the tensors.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        schema: Schema,
+        *,
+        continuous: bool = False,
+        missing_ok: bool = False,
+        condition: Tensor | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.source, self.schema, self.continuous, self.missing_ok = source, schema, continuous, missing_ok
+        self.condition, self.dtype, self.in_memory = condition, dtype, source.in_memory
+        self.x_shape = schema.x_shape
+        self._cache: Tensor | None = None
+        if source.in_memory and len(source) * math.prod(self.x_shape) * dtype.itemsize <= MAX_CACHED_BYTES:
+            self._cache = self._read(np.arange(len(source)))
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def load(self, ids: np.ndarray) -> Batch:
+        """As `Feed.load`."""
+        x = self._read(ids) if self._cache is None else self._cache[torch.from_numpy(ids)]
+        return Batch(x, None if self.condition is None else self.condition[torch.from_numpy(ids)])
+
+    def digest(self) -> str:
+        """The source's."""
+        return self.source.digest()
+
+    def draw(self, x: Tensor) -> Tensor:
+        """As `Feed.draw`."""
+        if not self.schema.is_random(self.continuous):
+            return x
+        return self.schema.draw(x, torch.rand_like(x), self.continuous)
+
+    def _read(self, ids: np.ndarray) -> Tensor:
+        rows = self.source.read(ids)
+        return self.schema.to_model(
+            rows, dtype=self.dtype, missing_ok=self.missing_ok, place=lambda i: self.source.place(int(ids[i]))
+        )

@@ -1,0 +1,268 @@
+"""Learns a schema from a source: one pass over its rows."""
+
+import dataclasses
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+
+from likely.contract import Shape
+from likely.data.checks import Place, check_finite
+from likely.data.column import MAX_CATEGORIES, MAX_CATEGORY_LETTERS, Column
+from likely.data.schema import Schema
+from likely.data.schema_json import MAX_CLASSES
+from likely.data.source import Source
+from likely.data.statistics import Statistics
+from likely.data.tabular import as_numbers, as_text, is_number, is_text
+from likely.errors import DataError
+
+MAX_CHANNELS = 4
+MAX_FEW_LEVELS = 31
+"""Whole values up to this are not out of 256 levels but out of as many as there are."""
+UNIT_SHARE = 0.25
+"""Features in [0, 1] are pixels if at least this share is exactly 0 or 1; min-max scaled columns are not."""
+
+
+def infer_schema(
+    source: Source, *, binarize: bool = False, domain: str | None = None, ids: np.ndarray | None = None
+) -> Schema:
+    """What the rows of a source are.
+
+    Bits are "binary"; 8-bit images, and whole numbers up to 255 in arrays of images, are "levels"; images of
+    floats in [0, 1], 16-bit images, and features in [0, 1] of which a quarter is exactly 0 or 1 are "unit"; all
+    else is "real" and standardized: by column, by channel, or as a whole. Tables are always real.
+
+    Args:
+        source: at least two rows.
+        binarize: reads gray values as probabilities of a 1 (dynamic binarization).
+        domain: "real" to standardize data that would be read as bits, levels or a unit interval.
+        ids: the rows to learn from; all where None.
+
+    Returns:
+        The schema.
+
+    Raises:
+        DataError: naming the row and column that no model could learn from, and what mends it.
+
+    Warns:
+        UserWarning: naming columns that are set aside because they are constant.
+    """
+    ids = np.arange(len(source)) if ids is None else np.asarray(ids)
+    if domain not in (None, "real"):
+        raise DataError(f"found domain={domain!r}, expected 'real', or None to tell it from the data")
+    if len(ids) < 2:
+        rows = "no row" if not len(ids) else "one row"
+        raise DataError(f"{source.name}: found {rows}, expected at least 2 to learn from; add rows")
+    schema = _table_schema(source, ids) if source.kind == "table" else _array_schema(source, ids, domain)
+    schema = dataclasses.replace(schema, frame=source.frame, classes=_classes(source, ids))
+    _warn_of_constants(schema)
+    return _binarized(schema, source) if binarize else schema
+
+
+def _classes(source: Source, ids: np.ndarray) -> tuple[str, ...]:
+    if source.labels is None:
+        return ()
+    classes = np.unique(source.labels[ids])
+    if len(classes) > MAX_CLASSES:
+        found = f"{source.name}: found {len(classes)} different labels"
+        raise DataError(f"{found}, expected at most {MAX_CLASSES}: a label names a class; choose another label")
+    return tuple(str(each) for each in classes)
+
+
+def _binarized(schema: Schema, source: Source) -> Schema:
+    if schema.domain == "real":
+        expected = "bits, levels or numbers in [0, 1]"
+        raise DataError(f"{source.name}: found real numbers, expected {expected} to binarize; leave binarize out")
+    if schema.domain == "binary":
+        return schema
+    return dataclasses.replace(schema, domain="binary", levels=2, binarize=True)
+
+
+def _warn_of_constants(schema: Schema) -> None:
+    constant = [column for column in schema.columns if column.constant is not None]
+    if not constant:
+        return
+    shown = ", ".join(f'"{column.name}" (always {column.constant})' for column in constant[:5])
+    rest = f" and {len(constant) - 5} more" if len(constant) > 5 else ""
+    which = "column" if len(constant) == 1 else "columns"
+    warnings.warn(f"constant {which} set aside: {shown}{rest}", UserWarning, stacklevel=3)
+
+
+def _array_schema(source: Source, ids: np.ndarray, domain: str | None) -> Schema:
+    sample = source.read(ids[:1])
+    row_shape, dtype = tuple(sample.shape[1:]), sample.dtype
+    kind, axis = layout(row_shape)
+    statistics = _gather(source, ids, _grouping(row_shape, kind, axis), dtype, domain)
+    schema = Schema(kind, row_shape, dtype.name, "real", channel_axis=axis, missing=int(statistics.missing.sum()))
+    _check_variety(statistics, source)
+    if domain is None:
+        found, low, high, levels = _domain(statistics, dtype, row_shape)
+        schema = dataclasses.replace(schema, domain=found, low=low, high=high, levels=levels)
+    if schema.domain != "real":
+        return schema
+    _check_scales(statistics, source, [f"column {i}" for i in range(len(statistics.low))])
+    if len(row_shape) == 1:
+        return dataclasses.replace(schema, columns=_feature_columns(statistics, dtype))
+    location, scale = tuple(statistics.mean.tolist()), tuple(statistics.scale.tolist())
+    return dataclasses.replace(schema, location=location, scale=scale)
+
+
+def _check_variety(statistics: Statistics, source: Source) -> None:
+    if not statistics.count.any():
+        raise DataError(f"{source.name}: every value is missing (NaN), expected numbers; hand in other rows")
+    low, high = statistics.low.min(), statistics.high.max()
+    if low == high:
+        found = f"{source.name}: every value is {low:g}"
+        raise DataError(f"{found}, expected at least two different ones; there is nothing to learn: hand in other rows")
+
+
+def layout(row_shape: Shape) -> tuple[str, int | None]:
+    """("image" or "array", channel axis) of raw rows, told from their shape alone."""
+    match row_shape:
+        case (_, _):
+            return "image", None
+        case (_, _, channels) if channels <= MAX_CHANNELS:
+            return "image", -1
+        case (channels, _, _) if channels <= MAX_CHANNELS:
+            return "image", 0
+    return "array", None
+
+
+def _grouping(row_shape: Shape, kind: str, axis: int | None) -> Callable[[np.ndarray], np.ndarray]:
+    """How rows become (m, g) with a group per column, per channel, or one for all."""
+    if len(row_shape) == 1:
+        return lambda rows: rows
+    if kind == "image" and axis is not None:
+        channel = axis if axis < 0 else axis + 1
+        return lambda rows: np.moveaxis(rows, channel, -1).reshape(-1, row_shape[axis])
+    return lambda rows: rows.reshape(-1, 1)
+
+
+def _gather(
+    source: Source,
+    ids: np.ndarray,
+    grouped: Callable[[np.ndarray], np.ndarray],
+    dtype: np.dtype,
+    domain: str | None,
+) -> Statistics:
+    range_only = dtype in (np.uint8, np.bool_) and domain is None
+    statistics: Statistics | None = None
+    for some, rows in source.blocks(ids):
+        assert isinstance(rows, np.ndarray)
+        names = [f"column {i}" for i in range(rows.shape[1])] if rows.ndim == 2 else ()
+        check_finite(rows, names, True, _placing(source, some))
+        values = grouped(rows)
+        statistics = statistics or Statistics(values.shape[1])
+        if range_only:
+            statistics.add_bytes(values)
+        else:
+            statistics.add(values.astype(np.float64))
+    assert statistics is not None  # there are at least two rows
+    return statistics
+
+
+def _placing(source: Source, ids: np.ndarray) -> Place:
+    return lambda row: source.place(int(ids[row]))
+
+
+def _domain(statistics: Statistics, dtype: np.dtype, row_shape: Shape) -> tuple[str, float, float, int]:
+    """(domain, low, high, levels) by the rules of `infer_schema`."""
+    low, high = float(statistics.low.min()), float(statistics.high.max())
+    whole = dtype.kind in "biu" or bool(statistics.whole.all())
+    is_vector = len(row_shape) == 1
+    if low >= 0 and high <= 1 and whole:
+        return "binary", 0.0, 1.0, 2
+    if dtype == np.uint8 or (dtype.kind in "iu" and not is_vector and low >= 0 and high <= 255):
+        if not is_vector and statistics.only_black_and_white:
+            return "binary", 0.0, 255.0, 2
+        top = high if high <= MAX_FEW_LEVELS else 255.0
+        return "levels", 0.0, top, int(top) + 1
+    if dtype == np.uint16 and not is_vector:
+        return "unit", 0.0, 65_535.0, 0
+    share = statistics.n_at_ends / max(1, int(statistics.count.sum()))
+    if low >= 0 and high <= 1 and (not is_vector or share >= UNIT_SHARE):
+        return "unit", 0.0, 1.0, 0
+    return "real", 0.0, 1.0, 0
+
+
+def _check_scales(statistics: Statistics, source: Source, names: list[str]) -> None:
+    for i in np.flatnonzero(statistics.count == 0)[:1]:
+        mend = "drop it, or fill it in"
+        raise DataError(f"{source.name}, {names[i]}: every value is missing, expected numbers; {mend}")
+    odd = ~(np.isfinite(statistics.scale) & np.isfinite(statistics.mean))
+    for i in np.flatnonzero(odd)[:1]:
+        reach = max(abs(statistics.low[i]), abs(statistics.high[i]))
+        found = f"{source.name}, {names[i]}: found values up to {reach:g}"
+        raise DataError(f"{found}, too large to square; expected less than 1e150: divide them by a power of ten")
+
+
+def _feature_columns(statistics: Statistics, dtype: np.dtype) -> tuple[Column, ...]:
+    return tuple(
+        _numeric(f"x{i}", statistics, i, dtype.name, bool(statistics.whole[i])) for i in range(len(statistics.low))
+    )
+
+
+def _numeric(name: str, statistics: Statistics, i: int, dtype: str, whole: bool) -> Column:
+    constant = float(statistics.low[i]) if statistics.constant[i] else None
+    location = float(statistics.mean[i]) if constant is None else constant
+    missing = int(statistics.missing[i])
+    return Column(
+        name, "numeric", location, float(statistics.scale[i]), (), constant, missing=missing, whole=whole, dtype=dtype
+    )
+
+
+def _table_schema(source: Source, ids: np.ndarray) -> Schema:
+    table = source.read(ids)
+    assert isinstance(table, pa.Table)
+    columns = tuple(_column(source, ids, name, table.column(name)) for name in table.column_names)
+    if all(column.constant is not None for column in columns):
+        raise DataError(f"{source.name}: every column is constant, expected one that is not; there is nothing to learn")
+    missing = sum(column.missing for column in columns)
+    return Schema("table", (len(columns),), "float64", "real", columns=columns, missing=missing)
+
+
+def _column(source: Source, ids: np.ndarray, name: str, values: pa.ChunkedArray) -> Column:
+    if values.null_count == len(values):
+        drop = f'--drop "{name}" (drop=[{name!r}])'
+        raise DataError(
+            f'{source.name}, column "{name}": every value is missing, expected some; leave it out with {drop}'
+        )
+    if is_number(values.type):
+        return _numeric_column(source, ids, name, values)
+    kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
+    if is_text(kind) or pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        return _categorical_column(source, name, values, "str" if is_text(kind) else _numpy_name(kind))
+    mend = f'turn it into numbers or text, or leave it out with --drop "{name}" (drop=[{name!r}])'
+    raise DataError(f'{source.name}, column "{name}": found {values.type}, expected numbers or text; {mend}')
+
+
+def _numpy_name(kind: pa.DataType) -> str:
+    name = "float64" if pa.types.is_decimal(kind) else np.dtype(kind.to_pandas_dtype()).name
+    return "float32" if name == "float16" else name
+
+
+def _numeric_column(source: Source, ids: np.ndarray, name: str, values: pa.ChunkedArray) -> Column:
+    numbers = as_numbers(values)[:, None]
+    shown = [f'column "{name}"']
+    check_finite(numbers, shown, True, _placing(source, ids))
+    statistics = Statistics(1)
+    statistics.add(numbers)
+    _check_scales(statistics, source, shown)
+    return _numeric(name, statistics, 0, _numpy_name(values.type), bool(statistics.whole[0]))
+
+
+def _categorical_column(source: Source, name: str, values: pa.ChunkedArray, dtype: str) -> Column:
+    text = as_text(values)
+    categories = sorted(each for each in text.unique().to_pylist() if each is not None)
+    at = f'{source.name}, column "{name}"'
+    drop = f'leave it out with --drop "{name}" (drop=[{name!r}])'
+    if len(categories) > MAX_CATEGORIES:
+        found = f"{at}: found {len(categories):,} different categories such as {categories[0][:40]!r}"
+        raise DataError(f"{found}, expected at most {MAX_CATEGORIES:,}; {drop}")
+    if len(max(categories, key=len)) > MAX_CATEGORY_LETTERS:
+        raise DataError(f"{at}: found text of more than {MAX_CATEGORY_LETTERS:,} letters, expected categories; {drop}")
+    constant = categories[0] if len(categories) == 1 else None
+    return Column(
+        name, "categorical", categories=tuple(categories), constant=constant, missing=text.null_count, dtype=dtype
+    )

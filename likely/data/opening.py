@@ -1,0 +1,149 @@
+"""One door for every kind of data: whatever the caller has becomes a source."""
+
+import difflib
+import inspect
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from likely.data.arrays import ArraySource, digits, read_npy, read_npz
+from likely.data.source import Source
+from likely.errors import DataError
+
+BUILT_IN: dict[str, Callable[[], Source]] = {"digits": digits}
+"""Data that needs no file, by name."""
+
+MAX_PIXELS = 100_000_000
+"""An image of more pixels than this is taken for a decompression bomb."""
+
+FILE_KINDS = ".npy, .npz, .csv, .parquet, an image (.png .jpg .jpeg .webp .bmp), or a folder of images"
+_PICKLES = {".pkl", ".pickle", ".pt", ".pth", ".joblib", ".ckpt"}
+
+
+def open_source(
+    data: Any,
+    *,
+    label: str | None = None,
+    drop: Sequence[str] = (),
+    size: tuple[int, int] | None = None,
+    channels: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> Source:
+    """Opens data of any kind as a source of rows.
+
+    Args:
+        data: a Source (returned as it is), a numpy array, a torch tensor, a DataFrame (pandas, polars, or any
+            other that narwhals knows), a pyarrow.Table, or a str or Path: the built-in "digits", an .npy, .npz,
+            .csv or .parquet file, an image, or a folder of images. Sub-folders of a folder are labels; train/
+            and test/ at its top are official parts, with labels below them.
+        label: the column of a table, or the array of an .npz file, that holds labels: it is no part of the rows.
+        drop: columns of a table to leave out.
+        size: (height, width) to resize images to, with antialiasing.
+        channels: 1 to read images as gray, 3 to read them as RGB.
+        max_pixels: images with more pixels are refused.
+
+    Returns:
+        The source.
+
+    Raises:
+        DataError: if the data cannot be read, or an option does not apply to it.
+
+    Example:
+        >>> source = open_source("digits")
+        >>> len(source), source.read(np.array([0])).shape
+        (1797, (1, 8, 8))
+    """
+    options = {"label": label, "drop": tuple(drop), "size": size, "channels": channels}
+    options = {name: value for name, value in options.items() if value not in (None, ())}
+    if isinstance(data, Source):
+        return _with(lambda: data, "an open source", options)
+    if isinstance(data, np.ndarray):
+        return _with(lambda: ArraySource(data), "an array", options)
+    if isinstance(data, str | os.PathLike):
+        return _open_path(os.fspath(data), options, max_pixels)
+    # Only where torch is loaded already can the caller have a tensor.
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(data, torch.Tensor):
+        return _with(lambda: ArraySource(_tensor_to_array(data), name="tensor"), "a tensor", options)
+    return _open_frame(data, options)
+
+
+def _open_frame(data: Any, options: dict[str, Any]) -> Source:
+    from likely.data.tables import frame_source
+
+    return _with(lambda **given: frame_source(data, **given), "a table", options, "label", "drop")
+
+
+def _with(build: Callable[..., Source], what: str, options: dict[str, Any], *known: str) -> Source:
+    for name in options:
+        if name not in known:
+            takes = f"it takes {', '.join(known)}" if known else "it takes no such option"
+            raise DataError(f"the option {name} does not apply to {what}; {takes}: leave {name} out")
+    return build(**options)
+
+
+def _tensor_to_array(tensor: Any) -> np.ndarray:
+    import torch
+
+    tensor = tensor.detach().cpu()
+    array: np.ndarray = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+    return array
+
+
+def _open_path(text: str, options: dict[str, Any], max_pixels: int) -> Source:
+    if text in BUILT_IN:
+        return _with(BUILT_IN[text], f"the built-in {text}", options)
+    path = Path(text).expanduser()
+    if path.is_dir():
+        return _open_images(path, text, options, max_pixels)
+    if not path.exists():
+        raise DataError(f"there is no file or folder {text}{_nearest(path)}")
+    if not path.is_file():
+        raise DataError(f"{text} is no regular file; expected {FILE_KINDS}")
+    return _open_file(path, text, options, max_pixels)
+
+
+def _open_file(path: Path, text: str, options: dict[str, Any], max_pixels: int) -> Source:
+    from likely.data.folders import is_image_name
+
+    match path.suffix.lower():
+        case ".npy":
+            return _with(lambda: read_npy(path, text), "an .npy file", options)
+        case ".npz":
+            return _with(lambda **given: read_npz(path, text, **given), "an .npz file", options, "label")
+        case ".csv" | ".parquet":
+            from likely.data.tables import file_source
+
+            return _with(lambda **given: file_source(path, text, **given), "a table", options, "label", "drop")
+        case suffix if suffix in _PICKLES:
+            mend = "save its arrays with numpy.savez(path, X=array)"
+            raise DataError(f"{text} is a pickle by its name, which could run code when it is read; {mend}")
+        case _ if is_image_name(path.name):
+            return _open_images(path, text, options, max_pixels)
+    raise DataError(f"{text} is of no kind that can be read; expected {FILE_KINDS}")
+
+
+def _open_images(path: Path, text: str, options: dict[str, Any], max_pixels: int) -> Source:
+    from likely.data.images import ImageSource
+
+    def build(**given: Any) -> Source:
+        return ImageSource(path, name=text, max_pixels=max_pixels, **given)
+
+    return _with(build, "images", options, "size", "channels")
+
+
+def _nearest(path: Path) -> str:
+    try:
+        there = sorted(entry.name for entry in os.scandir(path.parent))
+    except OSError:
+        return f": there is no folder {path.parent}"
+    near = difflib.get_close_matches(path.name, [*there, *BUILT_IN], n=3)
+    return f"; did you mean {' or '.join(near)}?" if near else f"; built in: {', '.join(BUILT_IN)}"
+
+
+OPTIONS = tuple(inspect.signature(open_source).parameters)[1:]
+"""The names of the options of `open_source`."""

@@ -1,0 +1,138 @@
+"""Arrays to model tensors, and back: features column by column, images and other arrays by their range."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from likely.data.checks import Place, check_finite, first, refuse, where
+from likely.data.column import cast
+from likely.data.tabular import check_constant
+from likely.errors import DataError
+
+if TYPE_CHECKING:
+    from likely.data.schema import Schema
+
+
+def check_shape(schema: "Schema", rows: object) -> np.ndarray:
+    """Refuses rows that are no array of the shape that was seen at fit."""
+    expected = f"an array of shape ({', '.join(['rows', *map(str, schema.row_shape)])})"
+    if not isinstance(rows, np.ndarray):
+        raise DataError(f"found a {type(rows).__name__}, expected {expected}, as at fit; hand in its .to_numpy()")
+    if rows.dtype.kind not in "biuf":
+        raise DataError(f"found values of type {rows.dtype}, expected numbers; turn them into numbers first")
+    if rows.ndim != len(schema.row_shape) + 1 or rows.shape[1:] != schema.row_shape:
+        raise DataError(f"found rows of shape {rows.shape[1:]}, expected {expected}, as at fit; {_mend_shape(schema)}")
+    return rows
+
+
+def _mend_shape(schema: "Schema") -> str:
+    if schema.kind != "image":
+        return "hand in the same features as at fit"
+    h, w = schema.row_shape[1:] if schema.channel_axis == 0 else schema.row_shape[:2]
+    channels = schema.x_shape[0]
+    also = f", --channels {channels} (channels={channels})" if channels in (1, 3) else ""
+    return f"image files are made alike with --size {h}x{w} (size=({h}, {w})){also}"
+
+
+def encode_features(schema: "Schema", rows: np.ndarray, missing_ok: bool, place: Place) -> np.ndarray:
+    """(n, d) real features to what a model sees: (n, n_values) float64, constant columns set aside."""
+    names = [f"column {i}" for i in range(rows.shape[1])]
+    check_finite(rows, names, missing_ok, place)
+    values = rows.astype(np.float64)
+    for i in schema.constant_columns:
+        check_constant(values[:, i], float(schema.columns[i].constant or 0.0), names[i], place)
+    kept = schema.kept_columns
+    if len(kept) < len(names):
+        values = values[:, kept]
+    values -= schema.locations
+    values /= schema.scales
+    return values
+
+
+def decode_features(schema: "Schema", values: np.ndarray) -> np.ndarray:
+    """The inverse of `encode_features`: (n, n_values) to (n, d) float64, constants put back."""
+    rows = np.empty((len(values), len(schema.columns)))
+    rows[:, schema.kept_columns] = values * schema.scales + schema.locations
+    for i in schema.constant_columns:
+        rows[:, i] = float(schema.columns[i].constant or 0.0)
+    return rows
+
+
+def encode_pixels(schema: "Schema", rows: np.ndarray, dtype: torch.dtype, missing_ok: bool, place: Place) -> Tensor:
+    """Arrays that have no columns to model tensors (n, *x_shape): scaled by their range, or standardized."""
+    check_range(schema, rows, missing_ok, place)
+    # In bfloat16 and float16 some levels fall together before they are scaled.
+    exact = torch.promote_types(dtype, torch.float32)
+    if schema.domain == "real":
+        moved = channels_first(schema, torch.from_numpy(rows.astype(np.float64)))
+        return ((moved - schema.channel_tensor(schema.location)) / schema.channel_tensor(schema.scale)).to(dtype)
+    x = channels_first(schema, _as_tensor(rows).to(exact, copy=True)).contiguous()
+    if schema.low:
+        x -= schema.low
+    if schema.high - schema.low != 1:
+        x /= schema.high - schema.low
+    return x.to(dtype)
+
+
+def _as_tensor(rows: np.ndarray) -> Tensor:
+    """A tensor of the same values; torch reads no foreign byte order, no negative step, few unsigned types."""
+    if rows.dtype.kind == "u" and rows.dtype.itemsize > 1:
+        rows = rows.astype(np.float64)
+    rows = np.ascontiguousarray(rows, dtype=rows.dtype.newbyteorder("="))
+    return torch.from_numpy(rows if rows.flags.writeable else rows.copy())
+
+
+def channels_first(schema: "Schema", rows: Tensor) -> Tensor:
+    """Raw rows (n, *row_shape) in the order of a model tensor (n, *x_shape)."""
+    if schema.kind != "image" or schema.channel_axis == 0:
+        return rows
+    return rows.unsqueeze(1) if schema.channel_axis is None else rows.movedim(-1, 1)
+
+
+def check_range(schema: "Schema", rows: np.ndarray, missing_ok: bool, place: Place) -> None:
+    """Refuses values that the domain does not have."""
+    check_finite(rows, (), missing_ok, place)
+    if schema.domain == "real" or not rows.size:
+        return
+    whole_bytes = rows.dtype == np.uint8 and schema.low == 0 and schema.high == 255
+    if whole_bytes and (schema.domain == "levels" or schema.binarize):
+        return
+    odd = _outside(schema, rows)
+    if rows.dtype.kind == "f":
+        odd &= ~np.isnan(rows)
+    if odd.any():
+        at, value = first(odd, rows)
+        mend = "rescale the rows to the units of fit, or fit again with them"
+        refuse(where(at, (), place), value, f"{schema.values_text}, as at fit", mend)
+
+
+def _outside(schema: "Schema", rows: np.ndarray) -> np.ndarray:
+    if schema.domain == "binary" and not schema.binarize:
+        return (rows != schema.low) & (rows != schema.high)
+    outside = (rows < schema.low) | (rows > schema.high)
+    if schema.domain == "levels" and rows.dtype.kind == "f":
+        outside |= rows != np.rint(rows)
+    return outside
+
+
+def decode_pixels(schema: "Schema", x: np.ndarray, draws: bool) -> np.ndarray:
+    """The inverse of `encode_pixels`: (n, *x_shape) to (n, *row_shape), draws snapped to values that there are."""
+    if schema.domain == "real":
+        x = x * schema.channel_tensor(schema.scale).numpy() + schema.channel_tensor(schema.location).numpy()
+    else:
+        if draws:
+            x = x.clip(0, 1)
+        if draws and schema.levels:
+            x = np.rint(x * (schema.levels - 1)) / (schema.levels - 1)
+        x = x * (schema.high - schema.low) + schema.low
+    if schema.kind == "image" and schema.channel_axis != 0:
+        x = x[:, 0] if schema.channel_axis is None else np.moveaxis(x, 1, -1)
+    return np.ascontiguousarray(as_raw_type(schema, x, draws))
+
+
+def as_raw_type(schema: "Schema", rows: np.ndarray, draws: bool) -> np.ndarray:
+    """Draws in the type of the raw rows; means in that type where it is a float, and as they are otherwise."""
+    dtype = np.dtype(schema.dtype)
+    return cast(rows, dtype) if draws or dtype.kind == "f" else rows

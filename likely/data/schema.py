@@ -1,0 +1,256 @@
+"""What data is: learned once at fit, kept with the model, enforced on everything that comes later."""
+
+import dataclasses
+import functools
+import json
+import math
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import pyarrow
+import torch
+from torch import Tensor
+
+from likely.contract import Shape
+from likely.data.checks import Place, row_place
+from likely.data.column import Column
+from likely.data.pixels import (
+    as_raw_type,
+    check_shape,
+    decode_features,
+    decode_pixels,
+    encode_features,
+    encode_pixels,
+)
+from likely.data.source import Rows
+from likely.data.tabular import decode_table, encode_table, in_frame
+from likely.errors import DataError
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What raw rows are, and the map between them and the tensors of a model.
+
+    Inside a model, values of "binary", "unit" and "levels" data are (raw - low) / (high - low), those of "real"
+    data (raw - location) / scale.
+    """
+
+    kind: str
+    """ "array", "image" or "table"."""
+    row_shape: Shape
+    """As the caller has it: (28, 28), (32, 32, 3), (d,)."""
+    dtype: str
+    """The numpy name of the type of raw values; for tables each column has its own."""
+    domain: str
+    """ "binary", "unit" (the interval from low to high), "levels" (whole numbers) or "real"."""
+    low: float = 0.0
+    """The raw value that is 0 in a model, for "binary", "unit" and "levels"."""
+    high: float = 1.0
+    """The raw value that is 1 in a model."""
+    levels: int = 0
+    """How many whole values there are: 256 for 8-bit images, 2 for "binary", 0 for "unit" and "real"."""
+    channel_axis: int | None = None
+    """Where channels stand in a raw row of an image: None for gray (h, w), -1 for (h, w, c), 0 for (c, h, w)."""
+    columns: tuple[Column, ...] = ()
+    """Of tables, and of real features (n, d)."""
+    location: tuple[float, ...] = ()
+    """Per channel, or one for all, for real arrays that have no columns; raw units."""
+    scale: tuple[float, ...] = ()
+    """The same for the standard deviation."""
+    frame: str | None = None
+    """The DataFrame library that rows are handed back in."""
+    classes: tuple[str, ...] = ()
+    """The names of the labels seen at fit."""
+    binarize: bool = False
+    """Whether a gray value is read as the probability of a 1, drawn anew each time (`draw`)."""
+    missing: int = 0
+    """How many values were missing at fit, in all."""
+
+    @functools.cached_property
+    def x_shape(self) -> Shape:
+        """The shape of a row as a model sees it: (c, h, w) for images, (d,) for features, without the batch."""
+        if self.columns:
+            return (sum(column.width for column in self.columns),)
+        if self.kind != "image" or self.channel_axis == 0:
+            return self.row_shape
+        return (1, *self.row_shape) if self.channel_axis is None else (self.row_shape[2], *self.row_shape[:2])
+
+    @property
+    def n_values(self) -> int:
+        """How many values a model sees of a row."""
+        return math.prod(self.x_shape)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """A name for each value that a model sees of a vector; () for images and other arrays."""
+        if self.columns:
+            return tuple(name for column in self.columns for name in column.feature_names)
+        return tuple(f"x{i}" for i in range(self.n_values)) if len(self.x_shape) == 1 else ()
+
+    @property
+    def has_categorical(self) -> bool:
+        """Whether some of what a model sees is categories, each as 0/1 values that sum to 1."""
+        return any(column.kind == "categorical" and column.width for column in self.columns)
+
+    @property
+    def values_text(self) -> str:
+        """The domain in words, such as "whole numbers from 0 to 255"."""
+        ends = f"from {self.low:g} to {self.high:g}"
+        match self.domain:
+            case "binary" if not self.binarize:
+                return f"only {self.low:g} and {self.high:g}"
+            case "levels":
+                return f"whole numbers {ends}"
+            case "real":
+                return "real numbers"
+        return f"numbers {ends}"
+
+    def to_model(
+        self, rows: Rows, *, dtype: torch.dtype = torch.float32, missing_ok: bool = False, place: Place | None = None
+    ) -> Tensor:
+        """Raw rows to what a model sees; refuses whatever differs from what was seen at fit.
+
+        Args:
+            rows: (n, *row_shape), or a table of n rows with the columns of fit, in any order.
+            dtype: of the result.
+            missing_ok: whether NaN (and null) means missing; it is refused otherwise.
+            place: names row i of `rows` in messages; "row i" where None.
+
+        Returns:
+            (n, *x_shape), NaN where missing.
+
+        Raises:
+            DataError: if shape, columns or values are not such as at fit; it names row and column.
+        """
+        at = place or row_place
+        if self.kind == "table":
+            if not isinstance(rows, pyarrow.Table):
+                names = ", ".join(column.name for column in self.columns[:5])
+                raise DataError(f"found a {type(rows).__name__}, expected a table with the columns of fit ({names})")
+            return torch.from_numpy(encode_table(self.columns, rows, missing_ok, at)).to(dtype)
+        array = check_shape(self, rows)
+        if self.columns:
+            return torch.from_numpy(encode_features(self, array, missing_ok, at)).to(dtype)
+        return encode_pixels(self, array, dtype, missing_ok, at)
+
+    def to_rows(self, x: Tensor | np.ndarray, *, draws: bool) -> Any:
+        """What a model gives, in the caller's terms: the inverse of `to_model`.
+
+        Args:
+            x: (n, *x_shape).
+            draws: True for samples, which are rounded, clipped and cast to the raw type; False for means, which
+                stay floats.
+
+        Returns:
+            (n, *row_shape); for tables a DataFrame of the library they came in, or a pyarrow.Table. Constant
+            columns are put back, categories are those of the largest value.
+        """
+        values = _as_array(x)
+        if values.shape[1:] != self.x_shape:
+            raise ValueError(f"x must have shape (n, {', '.join(map(str, self.x_shape))}), got {values.shape}")
+        if self.kind == "table":
+            return in_frame(decode_table(self.columns, values.astype(np.float64), draws), self.frame)
+        if self.columns:
+            return as_raw_type(self, decode_features(self, values), draws)
+        return decode_pixels(self, values, draws)
+
+    def log_det(self, x: Tensor) -> Tensor:
+        """log |d model / d raw| of each row: add it to a density of x to have one in the caller's units.
+
+        The unit of whole values is the step from one to the next, so that a dequantized density of them bounds
+        their probability.
+
+        Args:
+            x: (n, *x_shape); NaN is missing and counts for nothing.
+
+        Returns:
+            (n,) float64, nats.
+        """
+        each = self._log_slopes.to(x.device)
+        observed = ~x.isnan()
+        if observed.all():
+            return each.sum().expand(len(x)).clone()
+        return (observed * each).flatten(1).sum(1)
+
+    def is_random(self, continuous: bool) -> bool:
+        """Whether `draw` needs its noise; `continuous` as there."""
+        return self.binarize or (continuous and self.domain in ("binary", "levels"))
+
+    def draw(self, x: Tensor, u: Tensor, continuous: bool) -> Tensor:
+        """Binarized or dequantized x, or x as it is where nothing about it is random.
+
+        Args:
+            x: (n, *x_shape), from `to_model`; what is NaN stays NaN.
+            u: noise of that shape, uniform on [0, 1).
+            continuous: whether the model gives a density, and needs whole values spread over their bins, each as
+                wide as the step from one to the next.
+
+        Returns:
+            (n, *x_shape).
+        """
+        if self.binarize:
+            bits = torch.where(x.isnan(), x, (u < x).to(x.dtype))
+            # Given its bit, u is uniform below or above x: what is left of it dequantizes the bit.
+            left = torch.where(u < x, u / x, (u - x) / (1 - x))
+            return bits + left - 0.5 if continuous else bits
+        return x + (u - 0.5) / (self.levels - 1) if self.is_random(continuous) else x
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as JSON has it: dict, list, str, int, finite float, bool and None."""
+        data: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self), allow_nan=False))
+        return data
+
+    @classmethod
+    def from_json(cls, data: Any) -> Self:
+        """The inverse of `to_json`; trusts nothing.
+
+        Raises:
+            ModelFileError: naming the field that is missing, unknown, of another type, not finite or absurd.
+        """
+        from likely.data.schema_json import schema_fields
+
+        return cls(**schema_fields(data))
+
+    @functools.cached_property
+    def kept_columns(self) -> np.ndarray:
+        """The numbers of the columns that a model sees."""
+        return np.array([i for i, column in enumerate(self.columns) if column.constant is None], dtype=np.int64)
+
+    @functools.cached_property
+    def constant_columns(self) -> tuple[int, ...]:
+        """The numbers of the columns that were set aside."""
+        return tuple(i for i, column in enumerate(self.columns) if column.constant is not None)
+
+    @functools.cached_property
+    def locations(self) -> np.ndarray:
+        """The location of each value that a model sees, where there are columns."""
+        return np.array([column.location for column in self.columns for _ in range(column.width)])
+
+    @functools.cached_property
+    def scales(self) -> np.ndarray:
+        """The scale of each value that a model sees, where there are columns."""
+        return np.array([column.scale for column in self.columns for _ in range(column.width)])
+
+    def channel_tensor(self, values: tuple[float, ...]) -> Tensor:
+        """One number per channel, or one for all, shaped to broadcast over (n, *x_shape); float64."""
+        shape = (-1, *[1] * (len(self.x_shape) - 1)) if len(values) > 1 else (1,) * len(self.x_shape)
+        return torch.tensor(values, dtype=torch.float64).reshape(shape)
+
+    @functools.cached_property
+    def _log_slopes(self) -> Tensor:
+        """log |d model / d raw| of each value, (*x_shape) float64; 0 for categories, whose values have no unit."""
+        if self.columns:
+            return torch.from_numpy(-np.log(self.scales))
+        if self.domain == "real":
+            return -self.channel_tensor(self.scale).log().expand(self.x_shape)
+        steps = self.high - self.low if self.domain == "unit" else self.levels - 1
+        return torch.full(self.x_shape, -math.log(steps), dtype=torch.float64)
+
+
+def _as_array(x: Tensor | np.ndarray) -> np.ndarray:
+    if isinstance(x, np.ndarray):
+        return x
+    x = x.detach().cpu()
+    array: np.ndarray = (x if x.dtype == torch.float64 else x.float()).numpy()
+    return array

@@ -1,0 +1,109 @@
+"""What every source of rows can do: tell how many there are, and hand out any of them by id."""
+
+import abc
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pyarrow
+
+Rows: TypeAlias = "np.ndarray | pyarrow.Table"
+"""Raw rows in the caller's own terms: (n, *row_shape), or a table of n rows."""
+
+BLOCK_BYTES = 32 * 2**20
+BLOCK_ROWS = 8192
+"""How much `Source.blocks` reads at once, at most: the memory of a pass over all rows does not grow with them."""
+
+
+class Source(abc.ABC):
+    """Rows with random access by id, from 0 to len(source) - 1.
+
+    Labels serve evaluation only: no model sees them unless the caller says so.
+    """
+
+    kind: ClassVar[str]
+    """ "array", "image" or "table"."""
+    in_memory: ClassVar[bool] = True
+    """False where `read` decodes files."""
+    name: str
+    """What the user typed, or "array", "DataFrame"."""
+    labels: np.ndarray | None = None
+    """(n,), int64 or str."""
+    parts: Mapping[str, np.ndarray] = {}
+    """The official parts, by id, where the data has them: {"validation": ids, "test": ids}."""
+    frame: str | None = None
+    """The DataFrame library that the rows came from: "pandas", "polars", "pyarrow"; None for all else."""
+    skipped: tuple[str, ...] = ()
+    """Files that were there and are no rows."""
+    row_bytes: int
+    """About how much memory a row takes."""
+
+    @abc.abstractmethod
+    def __len__(self) -> int: ...
+
+    @abc.abstractmethod
+    def read(self, ids: np.ndarray) -> Rows:
+        """The rows with these ids, in this order.
+
+        Args:
+            ids: (m,) integers from 0 to len(self) - 1.
+
+        Returns:
+            (m, *row_shape), or a table of m rows. It may be a view of the data: do not write to it.
+
+        Raises:
+            DataError: if a file cannot be decoded, or is of another size than the others.
+        """
+
+    @abc.abstractmethod
+    def place(self, id: int) -> str:
+        """Names a row in a message: "row 12" (counted from 0), "cats/0001.png"."""
+
+    @abc.abstractmethod
+    def digest(self) -> str:
+        """The identity of the content, labels and parts; the same data has the same digest in the next process."""
+
+    def blocks(self, ids: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, Rows]]:
+        """Goes once through some rows in constant memory.
+
+        Args:
+            ids: which rows, in this order; all of them where None.
+
+        Yields:
+            Pairs of ids (m,) and their rows.
+        """
+        ids = np.arange(len(self)) if ids is None else np.asarray(ids)
+        size = max(1, min(BLOCK_ROWS, BLOCK_BYTES // max(1, self.row_bytes)))
+        for start in range(0, len(ids), size):
+            some = ids[start : start + size]
+            yield some, self.read(some)
+
+    def _finish_digest(self, content: "hashlib.blake2b") -> str:
+        if self.labels is not None:
+            content.update(np.ascontiguousarray(self.labels).tobytes())
+        for part in sorted(self.parts):
+            content.update(part.encode())
+            content.update(np.ascontiguousarray(self.parts[part]).tobytes())
+        return content.hexdigest()
+
+
+def digest_of(*arrays: np.ndarray) -> str:
+    """The identity of some arrays: of their shapes, types and every value."""
+    content = hashlib.blake2b(digest_size=16)
+    for array in arrays:
+        content.update(f"{array.shape} {array.dtype}".encode())
+        content.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return content.hexdigest()
+
+
+def as_slice(ids: np.ndarray) -> slice | None:
+    """The slice that consecutive, rising ids are; None for all others."""
+    if len(ids) == 0:
+        return slice(0, 0)
+    first, last = int(ids[0]), int(ids[-1])
+    if first < 0 or last - first != len(ids) - 1 or (len(ids) > 2 and not (np.diff(ids) == 1).all()):
+        return None
+    return slice(first, last + 1)

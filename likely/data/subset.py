@@ -1,0 +1,34 @@
+"""Some rows of a source as a source of their own."""
+
+import numpy as np
+
+from likely.data.source import Rows, Source
+
+
+class Subset(Source):
+    """The rows `ids` of another source, numbered from 0; messages name them as the other source does."""
+
+    def __init__(self, source: Source, ids: np.ndarray) -> None:
+        self.source, self.ids = source, ids
+        self.kind, self.in_memory = source.kind, source.in_memory  # type: ignore[misc]
+        self.name, self.frame, self.row_bytes = source.name, source.frame, source.row_bytes
+        self.labels = None if source.labels is None else source.labels[ids]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def read(self, ids: np.ndarray) -> Rows:
+        """As `Source.read`."""
+        return self.source.read(self.ids[ids])
+
+    def place(self, id: int) -> str:
+        """As the other source names it."""
+        return self.source.place(int(self.ids[id]))
+
+    def digest(self) -> str:
+        """Of the other source and of which rows."""
+        import hashlib
+
+        content = hashlib.blake2b(self.source.digest().encode(), digest_size=16)
+        content.update(np.ascontiguousarray(self.ids).tobytes())
+        return content.hexdigest()

@@ -1,0 +1,166 @@
+"""Rows of named columns: a DataFrame of any library, a CSV or a Parquet file, held as one pyarrow.Table."""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import narwhals as nw
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from likely.data.arrays import checked_labels
+from likely.data.delimited import read_csv
+from likely.data.source import Source, as_slice
+from likely.errors import DataError
+
+_PANDAS_INDEX = re.compile(r"__index_level_\d+__")
+
+
+class TableSource(Source):
+    """Rows of a table that is in memory."""
+
+    kind: ClassVar[str] = "table"
+
+    def __init__(
+        self,
+        table: pa.Table,
+        *,
+        name: str = "table",
+        label: str | None = None,
+        drop: Sequence[str] = (),
+        frame: str | None = None,
+    ) -> None:
+        """Sets labels and dropped columns aside.
+
+        Args:
+            table: unique column names; an index that pandas left behind is dropped.
+            name: what the user typed.
+            label: the column that holds labels.
+            drop: columns to leave out.
+            frame: the DataFrame library that the table came from.
+
+        Raises:
+            DataError: if column names are not unique, `label` or `drop` names no column, or no column is left.
+        """
+        self.name, self.frame = name, frame
+        table = table.drop_columns([each for each in set(table.column_names) if _PANDAS_INDEX.fullmatch(each)])
+        _check_names(table.column_names, [*drop, *([] if label is None else [label])], name)
+        if label is not None:
+            self.labels = _labels(table.column(label), label, name)
+        unwanted = {label, *drop}
+        self.table = table.select([each for each in table.column_names if each not in unwanted]).combine_chunks()
+        if not self.table.num_columns:
+            raise DataError(f"{name}: no column is left to learn from; expected at least one besides label and drop")
+        self.row_bytes = 16 * self.table.num_columns
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def read(self, ids: np.ndarray) -> pa.Table:
+        """As `Source.read`; consecutive ids give a view."""
+        ids = np.asarray(ids)
+        span = as_slice(ids)
+        if span is not None and span.stop <= len(self):
+            return self.table.slice(span.start, span.stop - span.start)
+        return self.table.take(pa.array(ids))
+
+    def place(self, id: int) -> str:
+        """As `Source.place`: "row 12", counted from 0 and without the header."""
+        return f"row {id}"
+
+    def digest(self) -> str:
+        """As `Source.digest`: of names, types and every value."""
+        content = hashlib.blake2b(digest_size=16)
+        plain = self.table.replace_schema_metadata(None)
+        content.update("\0".join(f"{field.name}\0{field.type}" for field in plain.schema).encode())
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, plain.schema) as writer:
+            writer.write_table(plain)
+        content.update(sink.getvalue())
+        return self._finish_digest(content)
+
+
+def file_source(path: Path, name: str, label: str | None = None, drop: Sequence[str] = ()) -> TableSource:
+    """Rows of a .csv or .parquet file."""
+    table = read_csv(path, name) if path.suffix.lower() == ".csv" else _read_parquet(path, name)
+    return TableSource(table, name=name, label=label, drop=drop)
+
+
+def frame_source(data: Any, label: str | None = None, drop: Sequence[str] = ()) -> TableSource:
+    """Rows of a pyarrow.Table or of any DataFrame that narwhals knows."""
+    if isinstance(data, pa.Table):
+        return TableSource(data, name="table", label=label, drop=drop, frame="pyarrow")
+    try:
+        frame = nw.from_native(data, eager_only=True)
+        table = frame.to_arrow()
+    except TypeError as error:
+        raise _unknown_data(data, error) from None
+    except (nw.exceptions.DuplicateError, ValueError) as error:
+        raise _unreadable_frame(error) from None
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        mend = "make the column one type, all numbers or all text, or drop it (drop=[...])"
+        raise DataError(f"DataFrame: {'; '.join(map(str, error.args))}; {mend}") from None
+    return TableSource(table, name="DataFrame", label=label, drop=drop, frame=frame.implementation.value)
+
+
+def _unknown_data(data: Any, error: TypeError) -> DataError:
+    kind = type(data).__name__
+    if "Lazy" in kind:
+        return DataError(f"found a {kind}, expected rows that are there; call .collect() on it first")
+    expected = "a numpy array, torch tensor, DataFrame, pyarrow.Table, path or built-in name"
+    if isinstance(error, pa.ArrowTypeError):
+        return DataError(f"DataFrame: {'; '.join(map(str, error.args))}; make the column one type or drop it")
+    return DataError(f"found data of type {kind}, expected {expected}; lists become arrays with numpy.asarray(data)")
+
+
+def _unreadable_frame(error: Exception) -> DataError:
+    text = " ".join(str(error).split())
+    twice = re.findall(r"'([^']*)' \d+ times", text)
+    if twice:
+        return DataError(f"DataFrame: {_duplicates_text(twice)}")
+    mend = "make each column one type, all numbers or all text, or drop it (drop=[...])"
+    return DataError(f"DataFrame cannot be read ({text}); {mend}")
+
+
+def _read_parquet(path: Path, name: str) -> pa.Table:
+    try:
+        return pq.read_table(path, memory_map=False)
+    except OSError as error:
+        reason = error.strerror or str(error).splitlines()[0]
+        raise DataError(f"{name} cannot be read as Parquet ({reason}); save it again") from None
+    except (pa.ArrowException, ValueError) as error:
+        twice = re.findall(r"[Dd]uplicate field \(name: '?([^')]*)", str(error))
+        reason = _duplicates_text(twice) if twice else f"cannot be read as Parquet ({str(error).splitlines()[0]})"
+        raise DataError(f"{name}: {reason}; save it again") from None
+
+
+def _duplicates_text(names: Sequence[str]) -> str:
+    shown = ", ".join(f'"{each}"' for each in names[:5])
+    return f"found more than one column named {shown}, expected unique names; rename them"
+
+
+def _check_names(names: Sequence[str], wanted: Sequence[str], name: str) -> None:
+    twice = [each for each, count in Counter(names).items() if count > 1]
+    if twice:
+        raise DataError(f"{name}: {_duplicates_text(twice)}")
+    for each in wanted:
+        if each not in names:
+            held = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+            raise DataError(f'{name} has no column "{each}" to use as label or to drop; it has {held}')
+
+
+def _labels(column: pa.ChunkedArray, label: str, name: str) -> np.ndarray:
+    if column.null_count:
+        row = pc.index(column.is_null(), True).as_py()
+        found = f'{name}, row {row}, column "{label}": found no label'
+        raise DataError(f"{found}, expected a class in each row; fill it in or remove the row")
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        return np.array(column.to_pylist(), dtype=np.str_)
+    return checked_labels(column.to_numpy(), len(column), f'{name}, column "{label}"')

@@ -1,0 +1,7 @@
+"""scikit-learn estimators: one per task, any model."""
+
+from likely.estimators.density import DensityEstimator
+from likely.estimators.features import FeatureExtractor
+from likely.estimators.novelty import NoveltyDetector
+
+__all__ = ["DensityEstimator", "FeatureExtractor", "NoveltyDetector"]

@@ -1,0 +1,59 @@
+"""FeatureExtractor."""
+
+import math
+from typing import Any
+
+import numpy as np
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+
+from likely.contract import Decoder, Encoder
+from likely.errors import Unsupported
+from likely.estimators.learner import Learner
+from likely.registry import Spec, model_class
+from likely.training import TrainConfig
+
+
+class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learner):
+    """The code of each row as features for whatever comes next in a pipeline.
+
+    Args:
+        model: a model's name or a Spec, of a model that encodes; by default an autoencoder.
+        train: how long, how fast and where; by default as `TrainConfig()`.
+        random_state: decides split, order, starting weights and noise; None takes the seed of `train`.
+
+    Example:
+        >>> import numpy as np
+        >>> X = np.random.default_rng(0).normal(size=(50, 3))
+        >>> FeatureExtractor(Spec("pca", z_size=2)).fit_transform(X).shape
+        (50, 2)
+    """
+
+    default_model = "autoencoder"
+
+    def __init__(
+        self, model: str | Spec | None = None, *, train: TrainConfig | None = None, random_state: Any = None
+    ) -> None:
+        self.model = model
+        self.train = train
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any = None) -> "FeatureExtractor":
+        """Learns the code from X (n, d) or (n, ...); y is ignored."""
+        name = self._spec().resolve().name
+        if not issubclass(model_class(name), Encoder):
+            raise Unsupported(f"{name} has no code; `likely models` shows which models encode")
+        self._learn(X, "none")
+        self._n_features_out = math.prod(self.fitted_.model.z_shape)
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """The codes, (n, z_size) float64."""
+        codes = self._precise.encode(self._ready(X))
+        return codes.reshape(len(codes), -1)
+
+    def inverse_transform(self, X: Any) -> np.ndarray:
+        """Rows from codes (n, z_size): the mean of a row given its code, in the units of the X of `fit`."""
+        if not isinstance(self.fitted_.model, Decoder):
+            raise Unsupported(f"{self.fitted_.spec.name} does not decode; `likely models` shows which models do")
+        codes = np.asarray(X, dtype=np.float64)
+        return np.asarray(self._precise.decode(codes.reshape(len(codes), *self.fitted_.model.z_shape)))

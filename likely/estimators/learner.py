@@ -1,0 +1,67 @@
+"""What the estimators share: a model that is fitted to X and answers in float64."""
+
+import dataclasses
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils import Tags, check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from likely.contract import TakesMissing
+from likely.errors import UserError
+from likely.fitting import Calibrate, fit
+from likely.registry import Spec, model_class
+from likely.training import TrainConfig
+
+
+class Learner(BaseEstimator):
+    """Holds a model's Spec until there is data, and the fitted model afterwards.
+
+    Attributes:
+        fitted_: the fitted model; whatever it can do is there, beyond what scikit-learn has a name for.
+        n_features_in_: the number of columns of X.
+        feature_names_in_: their names, where X had some.
+    """
+
+    default_model: ClassVar[str]
+
+    def _spec(self) -> Spec:
+        model = self.default_model if self.model is None else self.model
+        if not isinstance(model, str | Spec):
+            raise UserError(f"model must be a name or a likely.Spec, got {type(model).__name__}")
+        return Spec(model) if isinstance(model, str) else model
+
+    def _config(self) -> TrainConfig:
+        config = TrainConfig() if self.train is None else self.train
+        if self.random_state is None:
+            return config
+        return dataclasses.replace(config, seed=int(check_random_state(self.random_state).randint(2**31)))
+
+    def _takes_missing(self) -> bool:
+        return issubclass(model_class(self._spec().resolve().name), TakesMissing)
+
+    def _learn(self, X: Any, calibrate: Calibrate) -> np.ndarray:
+        """Fits the model; no rows are kept for a test, which is the caller's to make. Returns X as it was read."""
+        X = self._validated(X, reset=True)
+        self.fitted_ = fit(self._spec(), X, train=self._config(), calibrate=calibrate, test=0.0)
+        # Scores of the same row differ by rounding between batches; in float64 nobody can tell.
+        self._precise = self.fitted_.to("cpu", torch.float64)
+        return X
+
+    def _validated(self, X: Any, *, reset: bool = False) -> np.ndarray:
+        finite = "allow-nan" if self._takes_missing() else True
+        checked: np.ndarray = validate_data(
+            self, X, reset=reset, dtype="numeric", ensure_all_finite=finite, allow_nd=True, ensure_min_samples=1 + reset
+        )
+        return checked
+
+    def _ready(self, X: Any) -> np.ndarray:
+        check_is_fitted(self)
+        return self._validated(X)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self._takes_missing()
+        return tags

@@ -1,0 +1,90 @@
+"""Codes: what a simple classifier reads from them."""
+
+import math
+import warnings
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+MAX_TRAIN_ROWS = 10_000
+"""Classifiers learn from at most so many codes, evenly spaced over those given: they are a gauge, not a product."""
+
+
+def linear_probe_accuracy(
+    train_codes: ArrayLike, train_labels: ArrayLike, test_codes: ArrayLike, test_labels: ArrayLike
+) -> float:
+    """Share of test rows whose label a logistic regression tells from the standardized code.
+
+    Args:
+        train_codes: (n, ...), flattened here; at most 10,000 of them are used, evenly spaced.
+        train_labels: (n,), numbers or strings.
+        test_codes: (m, ...).
+        test_labels: (m,).
+
+    Returns:
+        Between 0 and 1.
+
+    Raises:
+        ValueError: if lengths differ, a code is not finite, or the training labels have fewer than two classes.
+
+    Reference:
+        Understanding intermediate layers using linear classifier probes (Alain & Bengio, 2016), arXiv:1610.01644
+    """
+    return _accuracy(LogisticRegression(max_iter=300), train_codes, train_labels, test_codes, test_labels)
+
+
+def nearest_neighbor_accuracy(
+    train_codes: ArrayLike, train_labels: ArrayLike, test_codes: ArrayLike, test_labels: ArrayLike, *, k: int = 5
+) -> float:
+    """Share of test rows whose label the k nearest training codes agree on, each dimension standardized.
+
+    Args:
+        train_codes: (n, ...), flattened here; at most 10,000 of them are used, evenly spaced.
+        train_labels: (n,), numbers or strings.
+        test_codes: (m, ...).
+        test_labels: (m,).
+        k: how many neighbors vote; fewer where there are fewer rows.
+
+    Returns:
+        Between 0 and 1.
+
+    Raises:
+        ValueError: as `linear_probe_accuracy`.
+    """
+    k = min(k, len(np.asarray(train_codes)), MAX_TRAIN_ROWS)
+    return _accuracy(KNeighborsClassifier(k), train_codes, train_labels, test_codes, test_labels)
+
+
+def accuracy_error(accuracy: float, n: int) -> float:
+    """The standard error of a share of n independent rows: sqrt(p (1 - p) / n)."""
+    return math.sqrt(accuracy * (1.0 - accuracy) / n)
+
+
+def _accuracy(
+    classifier: ClassifierMixin,
+    train_codes: ArrayLike,
+    train_labels: ArrayLike,
+    test_codes: ArrayLike,
+    test_labels: ArrayLike,
+) -> float:
+    x, labels = _checked("training", train_codes, train_labels)
+    test_x, test_y = _checked("test", test_codes, test_labels)
+    if len(np.unique(labels)) < 2:
+        raise ValueError(f"labels of at least 2 classes are needed, got {len(np.unique(labels))}")
+    kept = np.unique(np.linspace(0, len(x) - 1, min(len(x), MAX_TRAIN_ROWS)).round().astype(np.int64))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a gauge may stop a little early
+        return float(make_pipeline(StandardScaler(), classifier).fit(x[kept], labels[kept]).score(test_x, test_y))
+
+
+def _checked(part: str, codes: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    z, y = np.asarray(codes, np.float64), np.asarray(labels)
+    if len(z) != len(y) or not len(z):
+        raise ValueError(f"one label per {part} code is needed, got {len(z)} codes and {len(y)} labels")
+    return z.reshape(len(z), -1), y

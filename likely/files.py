@@ -1,0 +1,183 @@
+"""Files and directories that are whole or not there, whenever the power fails.
+
+The order is always the same: write, fsync the file, rename, fsync the directory. What is written first has a hidden
+name beside its place, `.NAME.tmp-PID-...`, so that a rename is enough; while a directory is replaced the old one
+stands beside it as `.NAME.likely-old`. Errors of the system become one line that names the path and what mends it.
+"""
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from likely.errors import UserError
+
+MENDS = {
+    errno.ENOSPC: "free some space there, or choose another place",
+    errno.EDQUOT: "free some space there, or choose another place",
+    errno.EFBIG: "files there may not be so large: choose another place",
+    errno.EROFS: "nothing can be written there: choose another place",
+    errno.EACCES: "you may not write there: change its permissions, or choose another place",
+    errno.EPERM: "you may not write there: change its permissions, or choose another place",
+    errno.ENOTDIR: "something above it is a file: choose another place",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ENOTEMPTY: "something else wrote there meanwhile: run it again",
+    errno.EIO: "the disk may be failing: choose another place",
+}
+
+
+def write_file(path: str | os.PathLike[str], data: bytes) -> None:
+    """Writes a file that holds all of `data`, or leaves what was there before. Missing parents are made.
+
+    Raises:
+        UserError: if the system refuses; nothing is left behind then.
+    """
+    path = Path(path)
+    temporary = _beside(path)
+    with _in_one_line(path):
+        make_directory(path.parent)
+        try:
+            create(temporary, data)
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync(path.parent)
+
+
+@contextlib.contextmanager
+def new_directory(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
+    """A directory to fill: it comes to `path`, whole, when the block ends well, and vanishes when it does not.
+
+    Args:
+        path: where it goes; missing parents are made.
+        overwrite: whether a directory that stands there is replaced. At every moment the old one or the new one
+            is whole, at its place or where `standing` finds it. The caller knows that the old one may be deleted.
+
+    Yields:
+        An empty directory on the same disk, to be filled with files (`create`).
+
+    Raises:
+        UserError: if the system refuses, or something that is not to be replaced stands at `path`.
+    """
+    path = Path(path)
+    temporary = _beside(path)
+    with _in_one_line(path):
+        recover(path)
+        _check_place(path, overwrite)
+        make_directory(path.parent)
+        try:
+            os.mkdir(temporary)
+            yield temporary
+            for entry in temporary.iterdir():
+                sync(entry)
+            sync(temporary)
+            _set_in_place(temporary, path)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        # What is gained is safe by now; a crash from here on leaves only the old one to be deleted.
+        shutil.rmtree(_aside(path), ignore_errors=True)
+
+
+def standing(path: str | os.PathLike[str]) -> Path:
+    """Where the whole directory stands: at `path`, or aside if a replacement was cut off between its two renames."""
+    path, aside = Path(path), _aside(Path(path))
+    return aside if not os.path.lexists(path) and os.path.lexists(aside) else path
+
+
+def recover(path: str | os.PathLike[str]) -> None:
+    """Tidies up after a replacement that was cut off: puts the old directory back, or deletes it if the new one came.
+
+    For those who write; those who read ask `standing` and change nothing.
+    """
+    path, aside = Path(path), _aside(Path(path))
+    if not os.path.lexists(aside):
+        return
+    with _in_one_line(path):
+        if os.path.lexists(path):
+            shutil.rmtree(aside)
+        else:
+            os.rename(aside, path)
+        sync(path.parent)
+
+
+def create(path: Path, data: bytes) -> None:
+    """Writes a new file and waits until the disk has it. For a name that nobody else reads yet."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        left = memoryview(data)
+        while left:
+            left = left[os.write(descriptor, left) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_directory(path: Path) -> None:
+    """Makes a directory and its missing parents, and waits until the disk has them."""
+    if path.is_dir():
+        return
+    make_directory(path.parent)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Waits until the disk has a file, or the names in a directory."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _check_place(path: Path, overwrite: bool) -> None:
+    if not os.path.lexists(path):
+        return
+    if path.is_symlink() or not path.is_dir():
+        raise UserError(f"{path} is not a directory: choose another place")
+    if not overwrite and any(path.iterdir()):
+        raise UserError(f"{path} is there already and not empty: choose another place, or pass overwrite=True")
+
+
+def _set_in_place(temporary: Path, path: Path) -> None:
+    try:
+        if path.exists():
+            os.rename(path, _aside(path))
+        os.rename(temporary, path)
+    except BaseException:
+        recover(path)
+        raise
+    sync(path.parent)
+
+
+def _beside(path: Path) -> Path:
+    return _sibling(path, f"tmp-{os.getpid()}-{secrets.token_hex(4)}")
+
+
+def _aside(path: Path) -> Path:
+    return _sibling(path, "likely-old")
+
+
+def _sibling(path: Path, ending: str) -> Path:
+    whole = Path(os.path.abspath(path))  # "." has no name to put an ending on
+    return whole.with_name(f".{whole.name}.{ending}") if whole.name else whole / f".{ending}"
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file of this name was left by a write that was killed."""
+    return name.startswith(".") and ".tmp-" in name
+
+
+@contextlib.contextmanager
+def _in_one_line(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        mend = MENDS.get(error.errno or 0, "choose another place")
+        raise UserError(f"{path} cannot be written: {error.strerror or error}; {mend}") from error

@@ -1,0 +1,331 @@
+"""`Fitted`: a model with the schema it learned and its calibration.
+
+Everything that enters and leaves is in the caller's own terms. The way of the data is one line: source, schema,
+model, schema, answer.
+"""
+
+import copy
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from likely import persistence
+from likely.contract import Decoder, Density, Encoder, Model, Operator, Reconstructor, Restorer, Sampler, TakesMissing
+from likely.data import Rows, Schema, Source, open_source
+from likely.errors import DataError, Unsupported
+from likely.registry import MODELS, Spec, model_class
+from likely.rng import preserved, restart
+from likely.tasks import DENSITY_SAMPLES, Calibration, Measure, log_density, measure_of, surprise
+from likely.training import History
+
+CHUNK_VALUES = 2_000_000
+MAX_CHUNK = 2048
+"""Rows are answered so many values, and at most so many rows, at a time."""
+
+DEFAULT_FALSE_ALARM_RATE = 0.01
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How unlikely rows are.
+
+    Attributes:
+        surprise: (n,), larger is stranger; nats where `measure` is a log-probability or a bound of one.
+        p_value: (n,), the share of rows like those of the fit that surprise at least as much; NaN where the model
+            was not calibrated.
+        is_novel: (n,) bool, flagged at `false_alarm_rate`.
+        measure: what kind of number the surprise is.
+        false_alarm_rate: the share of ordinary rows that is flagged.
+        note: what a reader has to know, or empty.
+    """
+
+    surprise: np.ndarray
+    p_value: np.ndarray
+    is_novel: np.ndarray
+    measure: Measure
+    false_alarm_rate: float
+    note: str = ""
+
+
+@dataclass
+class Fitted:
+    """A fitted model and what it knows of its data. Made by `likely.fit` and `likely.load`.
+
+    Attributes:
+        model: the torch module.
+        spec: its name and arguments.
+        schema: what the data is.
+        calibration: surprises of rows held out, or None.
+        info: how it came about: JSON-able.
+        history: of the training; empty after `load`.
+    """
+
+    model: Model
+    spec: Spec
+    schema: Schema
+    calibration: Calibration | None = None
+    info: dict[str, Any] = field(default_factory=dict)
+    history: History = field(default_factory=History)
+
+    # What it says.
+
+    @property
+    def measure(self) -> Measure:
+        """The kind of number that `score` gives."""
+        return measure_of(self.model)
+
+    @property
+    def continuous(self) -> bool:
+        """Whether the model's density is over a continuum, so that whole values are dequantized for it."""
+        return isinstance(self.model, Density) and not self.model.discrete
+
+    @property
+    def density_mark(self) -> str:
+        """ "=" if `log_prob` is exact, "<=" if it is a bound: of the model, or by dequantization."""
+        exact = self.measure is Measure.EXACT and not self.schema.is_random(self.continuous)
+        return "=" if exact else "<="
+
+    def score(
+        self,
+        rows: Any,
+        *,
+        condition: Any = None,
+        false_alarm_rate: float = DEFAULT_FALSE_ALARM_RATE,
+        n_samples: int = DENSITY_SAMPLES,
+    ) -> Scores:
+        """How unlikely each row is, with a p-value and a flag.
+
+        Args:
+            rows: like those of the fit: array, DataFrame, path or source.
+            condition: labels of the rows, for a model that was fitted with them.
+            false_alarm_rate: the share of ordinary rows that may be flagged.
+            n_samples: importance samples, where the density is known by a bound.
+
+        Returns:
+            The scores.
+
+        Raises:
+            DataError: if the rows are not like those of the fit; names the row and the column.
+            Unsupported: if the model cannot judge rows.
+        """
+        numbers = self.surprise(rows, condition=condition, n_samples=n_samples)
+        if self.calibration is None:
+            unknown = np.full(len(numbers), np.nan)
+            none = np.zeros(len(numbers), bool)
+            return Scores(numbers, unknown, none, self.measure, false_alarm_rate, "the model was not calibrated")
+        p_value = self.calibration.p_value(numbers)
+        note = self.calibration.shortage(false_alarm_rate)
+        is_novel = numbers > self.calibration.threshold(false_alarm_rate)
+        return Scores(numbers, p_value, is_novel, self.measure, false_alarm_rate, note)
+
+    def surprise(self, rows: Any, *, condition: Any = None, n_samples: int = DENSITY_SAMPLES) -> np.ndarray:
+        """The surprise of each row alone: (n,) float64; densities in the caller's units."""
+        in_model = self._answer(
+            rows, condition, lambda x, c: surprise(self.model, x, c, n_samples=n_samples), with_log_det=-1
+        )
+        return in_model.astype(np.float64)
+
+    def log_prob(self, rows: Any, *, condition: Any = None, n_samples: int = DENSITY_SAMPLES) -> np.ndarray:
+        """log p of each row in nats, a density in the caller's units or a probability of whole values.
+
+        `density_mark` says whether it is exact or a bound.
+
+        Returns:
+            (n,) float64.
+
+        Raises:
+            Unsupported: if the model knows no density.
+        """
+        if not self.measure.is_density:
+            log_density(self.model, torch.empty(0))  # says which models have one
+        in_model = self._answer(
+            rows, condition, lambda x, c: log_density(self.model, x, c, n_samples=n_samples), with_log_det=1
+        )
+        return in_model.astype(np.float64)
+
+    # What it makes of rows.
+
+    def encode(self, rows: Any, *, condition: Any = None) -> np.ndarray:
+        """The code of each row: (n, *z_shape)."""
+        model = self._capable(Encoder, "encode")
+        return self._answer(rows, condition, model.encode)
+
+    def decode(self, z: Any, *, condition: Any = None) -> Rows:
+        """The mean of a row given its code z (n, *z_shape), in the caller's units."""
+        model = self._capable(Decoder, "decode")
+        codes = torch.as_tensor(np.asarray(z), dtype=self._dtype)
+        pieces = [
+            model.decode(codes[ids].to(self._device), self._condition(condition, ids))
+            for ids in self._chunks(len(codes))
+        ]
+        return self._rows(pieces, draws=False)
+
+    def reconstruct(self, rows: Any, *, condition: Any = None) -> Rows:
+        """Each row through the code and back, in the caller's units; means, so not rounded."""
+        model = self._capable(Reconstructor, "reconstruct")
+        return self._rows([self._answer_tensor(rows, condition, model.reconstruct)], draws=False)
+
+    def sample(self, n: int, *, condition: Any = None, seed: int = 0) -> Rows:
+        """New rows: real draws from the model, in the caller's units and type.
+
+        Args:
+            n: how many.
+            condition: n labels, for a model that was fitted with them; by default as often as they were seen.
+            seed: which draws.
+
+        Raises:
+            Unsupported: if the model does not sample.
+        """
+        model = self._capable(Sampler, "sample")
+        with preserved(), torch.inference_mode():
+            restart(seed, "sample")
+            pieces = [model.sample(len(ids), self._condition(condition, ids)) for ids in self._chunks(n)]
+        return self._rows(pieces, draws=True)
+
+    def restore(self, y: Any, operator: Operator, *, condition: Any = None) -> Rows:
+        """What rows were before `operator` turned them into y, in the caller's units.
+
+        Raises:
+            Unsupported: if the model does not restore.
+        """
+        model = self._capable(Restorer, "restore")
+        return self._rows([self._answer_tensor(y, condition, lambda x, c: model.restore(x, operator, c))], draws=False)
+
+    # Where it lives.
+
+    def save(self, path: str | os.PathLike[str], *, extras: Mapping[str, bytes] | None = None) -> None:
+        """Writes a fitted directory, whole or not at all; see `likely.persistence`."""
+        persistence.save(
+            path,
+            model=self.model,
+            spec=self.spec,
+            schema=self.schema,
+            calibration={} if self.calibration is None else self.calibration.to_json(),
+            info=self.info,
+            extras=extras or {},
+        )
+
+    def to(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> "Fitted":
+        """A copy whose model lives elsewhere or computes in another precision."""
+        moved = copy.copy(self)
+        moved.model = copy.deepcopy(self.model).to(device=device, dtype=dtype)
+        return moved
+
+    # How an answer comes about.
+
+    @property
+    def _device(self) -> torch.device:
+        return self._some_tensor.device
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return self._some_tensor.dtype
+
+    @property
+    def _some_tensor(self) -> Tensor:
+        return next(iter(self.model.state_dict().values()))
+
+    def _capable(self, capability: type, verb: str) -> Any:
+        if isinstance(self.model, capability):
+            return self.model
+        able = ", ".join(name for name in MODELS if issubclass(model_class(name), capability)) or "none yet"
+        raise Unsupported(f"{self.spec.name} cannot {verb}; models that can: {able}")
+
+    def _chunks(self, n: int) -> Iterator[np.ndarray]:
+        size = max(1, min(MAX_CHUNK, CHUNK_VALUES // max(1, self.schema.n_values)))
+        return (np.arange(start, min(start + size, n)) for start in range(0, n, size))
+
+    def _answer(
+        self, rows: Any, condition: Any, ask: Callable[[Tensor, Tensor | None], Tensor], with_log_det: int = 0
+    ) -> np.ndarray:
+        return self._answer_tensor(rows, condition, ask, with_log_det).numpy()
+
+    def _answer_tensor(
+        self, rows: Any, condition: Any, ask: Callable[[Tensor, Tensor | None], Tensor], with_log_det: int = 0
+    ) -> Tensor:
+        """Asks the model chunk by chunk. Each chunk meets the same noise, so a row's answer is its own."""
+        source = open_source(rows) if not isinstance(rows, Source) else rows
+        if condition is None and self.model.condition_shape is not None:
+            condition = source.labels
+        pieces = []
+        was_training = self.model.training
+        self.model.eval()
+        with preserved(), torch.inference_mode():
+            for ids in self._chunks(len(source)):
+                x = self._load(source, ids)
+                restart("answer")
+                x = self._settle(x)
+                answer = ask(x, self._condition(condition, ids)).cpu()
+                if with_log_det and self.measure.is_density and self.continuous:
+                    answer = answer.double() + with_log_det * self.schema.log_det(x).cpu()
+                pieces.append(answer)
+        self.model.train(was_training)
+        if not pieces:
+            raise DataError(f"{source.name} has no rows")
+        return torch.cat(pieces)
+
+    def _load(self, source: Source, ids: np.ndarray) -> Tensor:
+        return self.schema.to_model(
+            source.read(ids),
+            dtype=self._dtype,
+            missing_ok=isinstance(self.model, TakesMissing),
+            place=lambda i: source.place(int(ids[i])),
+        ).to(self._device)
+
+    def _settle(self, x: Tensor) -> Tensor:
+        """Draws what is random in rows once for all of them."""
+        if not self.schema.is_random(self.continuous):
+            return x
+        noise = torch.rand(x.shape[1:], dtype=x.dtype, device=x.device).expand_as(x)
+        return self.schema.draw(x, noise, self.continuous)
+
+    def _condition(self, labels: Any, ids: np.ndarray) -> Tensor | None:
+        if labels is None:
+            return None
+        if self.model.condition_shape is None:
+            raise Unsupported(f"{self.spec.name} was fitted without a condition, so it takes none")
+        return one_hot(np.asarray(labels)[ids], self.schema.classes, self._dtype).to(self._device)
+
+    def _rows(self, pieces: list[Tensor], *, draws: bool) -> Rows:
+        return self.schema.to_rows(torch.cat([piece.detach().cpu() for piece in pieces]), draws=draws)
+
+
+def one_hot(labels: np.ndarray, classes: tuple[str, ...], dtype: torch.dtype = torch.float32) -> Tensor:
+    """Labels as (n, len(classes)) rows with a single one.
+
+    Raises:
+        DataError: if a label is none of the classes.
+    """
+    index = {name: i for i, name in enumerate(classes)}
+    unknown = sorted({str(label) for label in labels} - set(index))
+    if unknown:
+        raise DataError(f"label {unknown[0]!r} was not seen at fit; the classes are {', '.join(classes[:20])}")
+    rows = torch.tensor([index[str(label)] for label in labels])
+    return torch.nn.functional.one_hot(rows, len(classes)).to(dtype)
+
+
+def load(path: str | os.PathLike[str], *, device: str = "cpu") -> Fitted:
+    """Reads a fitted directory, trusting nothing in it.
+
+    Args:
+        path: what `Fitted.save` or `likely fit` wrote.
+        device: where the model shall live.
+
+    Raises:
+        ModelFileError: if anything is missing, damaged, foreign or newer than this library; names the file.
+    """
+    parts = persistence.load(path)
+    calibration = Calibration.from_json(parts.calibration) if parts.calibration else None
+    parts.model.to(device).eval()
+    return Fitted(parts.model, parts.spec, parts.schema, calibration, dict(parts.info))
+
+
+def warn(message: str) -> None:
+    """A warning that points at the caller of the library."""
+    warnings.warn(message, UserWarning, stacklevel=3)

@@ -1,0 +1,8 @@
+"""Models: one file each, and no model imports another."""
+
+from likely.models.autoencoder import Autoencoder
+from likely.models.pca import PCA
+from likely.models.ppca import PPCA
+from likely.models.vae import VAE
+
+__all__ = ["PCA", "PPCA", "VAE", "Autoencoder"]

@@ -1,0 +1,228 @@
+"""A fitted directory: what a model is, in five files, each with its size and hash in the manifest.
+
+The files beside the manifest's own (`EXTRAS`) tell about the model, and are never read back. A hash proves that
+nothing was damaged; it does not prove who wrote it.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import reprlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import likely
+from likely.contract import Model
+from likely.data import Schema
+from likely.errors import ModelFileError, UnknownName, UserError
+from likely.files import create, is_temporary, new_directory, standing, write_file
+from likely.persistence.reading import Directory, parse_json
+from likely.persistence.weights import MAX_HEADER, Blueprint, pack
+from likely.registry import Spec, model_class
+
+FORMAT_VERSION = 1
+
+MANIFEST = "manifest.json"
+CONFIG = "config.json"
+SCHEMA = "schema.json"
+WEIGHTS = "weights.safetensors"
+CALIBRATION = "calibration.json"
+
+MAX_BYTES = {MANIFEST: 2**16, CONFIG: 2**20, SCHEMA: 2**26, CALIBRATION: 2**27, WEIGHTS: 2**36}
+"""The files of a model, and how large each may be."""
+
+EXTRAS = ("metrics.json", "history.csv", "README.md", "report.html")
+"""The files that may stand beside them."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a fitted directory holds. `spec` has every argument of the model; `info` is what `save` was given."""
+
+    model: Model
+    spec: Spec
+    schema: Schema
+    calibration: dict[str, Any]
+    info: dict[str, Any]
+
+
+def save(
+    path: str | os.PathLike[str],
+    *,
+    model: Model,
+    spec: Spec,
+    schema: Schema,
+    calibration: Mapping[str, Any],
+    info: Mapping[str, Any],
+    extras: Mapping[str, bytes] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Writes a fitted directory, whole or not at all.
+
+    Args:
+        path: the directory to make.
+        model: the fitted model, of the class that `spec` names.
+        spec: names the model; the arguments that are saved are the model's own.
+        schema: of the data it was fitted on.
+        calibration: anything that JSON can say.
+        info: anything that JSON can say, kept beside the spec.
+        extras: files that tell about the model, by their names in `EXTRAS`.
+        overwrite: whether a fitted directory at `path` is replaced.
+
+    Raises:
+        UserError: if an argument of the model cannot stand in a file (a bare module), if something that is no
+            fitted directory stands at `path`, or if the system refuses. What was at `path` then stays.
+    """
+    whole = Spec(spec.resolve().name, **{key: v for key, v in model.config().items() if key != "x_shape"})
+    files = {
+        CONFIG: _json({"spec": whole.to_json(), "info": info}),
+        SCHEMA: _json(schema.to_json()),
+        CALIBRATION: _json(calibration),
+        WEIGHTS: pack(model),
+    }
+    _check_readable(model, schema, files)
+    for name in extras or {}:
+        _check_extra(name)
+    if overwrite:
+        _check_ours(Path(path))
+    with new_directory(path, overwrite=overwrite) as directory:
+        for name, data in {**files, MANIFEST: _manifest(files), **(extras or {})}.items():
+            create(directory / name, data)
+
+
+def load(path: str | os.PathLike[str]) -> Loaded:
+    """Reads a fitted directory, trusting nothing in it: no code is run, whoever wrote it.
+
+    Everything is looked at before it is opened, hashed before it is parsed, parsed against the registry, and
+    compared with what the model must be before any tensor is allocated.
+
+    Raises:
+        ModelFileError: in one line, naming the file: damaged, incomplete, foreign, or newer than this library.
+    """
+    with Directory(standing(path)) as directory:
+        for name, limit in MAX_BYTES.items():
+            directory.check(name, limit)
+        entries = _read_manifest(directory)
+        spec, info = _read_config(directory, entries)
+        schema = _read_schema(directory, entries)
+        calibration = _read_object(directory, entries, CALIBRATION)
+        with _blamed(directory.path / CONFIG):
+            blueprint = Blueprint(spec, schema.x_shape)
+        weights = _read(directory, entries, WEIGHTS, blueprint.n_bytes * 2 + MAX_HEADER)
+        with _blamed(directory.path / WEIGHTS):
+            model = blueprint.filled(weights)
+    return Loaded(model, spec, schema, calibration, info)
+
+
+def add_extra(path: str | os.PathLike[str], name: str, data: bytes) -> None:
+    """Writes one of `EXTRAS` into a fitted directory, whole or not at all.
+
+    Raises:
+        ModelFileError: if `path` is no fitted directory.
+        UserError: if the system refuses.
+    """
+    _check_extra(name)
+    with Directory(standing(path)) as directory:
+        directory.check(MANIFEST, MAX_BYTES[MANIFEST])
+    write_file(standing(path) / name, data)
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+
+
+def _manifest(files: Mapping[str, bytes]) -> bytes:
+    return _sealed({name: _entry(files[name]) for name in MAX_BYTES if name != MANIFEST}, likely.__version__)
+
+
+def _entry(data: bytes) -> dict[str, Any]:
+    return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def _sealed(entries: Any, library_version: Any) -> bytes:
+    content = {"format_version": FORMAT_VERSION, "library_version": library_version, "files": entries}
+    return _json({**content, "sha256": hashlib.sha256(_json(content)).hexdigest()})
+
+
+def _read_manifest(directory: Directory) -> dict[str, Any]:
+    where = directory.path / MANIFEST
+    data = directory.read(MANIFEST, MAX_BYTES[MANIFEST])
+    match parse_json(data, str(where)):
+        case {"format_version": int(version), "library_version": library} if version > FORMAT_VERSION:
+            raise ModelFileError(
+                f"{where} is of format {version}, written by likely {reprlib.repr(library)}; this is likely "
+                f"{likely.__version__}, which reads format {FORMAT_VERSION}: upgrade it, pip install -U likely"
+            )
+        case {"library_version": library, "files": dict(entries)} if data == _sealed(entries, library):
+            if entries.keys() == MAX_BYTES.keys() - {MANIFEST}:
+                return entries
+    raise ModelFileError(f"{where} is damaged: its own hash does not fit it")
+
+
+def _read(directory: Directory, entries: Mapping[str, Any], name: str, max_bytes: int) -> bytes:
+    data = directory.read(name, max_bytes)
+    if _entry(data) != entries[name]:
+        raise ModelFileError(f"{directory.path / name} is damaged: its size or hash is not that of the manifest")
+    return data
+
+
+def _read_object(directory: Directory, entries: Mapping[str, Any], name: str) -> dict[str, Any]:
+    value = parse_json(_read(directory, entries, name, MAX_BYTES[name]), str(directory.path / name))
+    if not isinstance(value, dict):
+        raise ModelFileError(f"{directory.path / name} should hold one JSON object")
+    return value
+
+
+def _read_config(directory: Directory, entries: Mapping[str, Any]) -> tuple[Spec, dict[str, Any]]:
+    match _read_object(directory, entries, CONFIG):
+        case {"spec": spec, "info": dict(info), **rest} if not rest:
+            with _blamed(directory.path / CONFIG):
+                return Spec.from_json(spec), info
+    raise ModelFileError(f"{directory.path / CONFIG} should hold a spec and an info, and nothing else")
+
+
+def _read_schema(directory: Directory, entries: Mapping[str, Any]) -> Schema:
+    data = _read_object(directory, entries, SCHEMA)
+    with _blamed(directory.path / SCHEMA):
+        return Schema.from_json(data)
+
+
+@contextlib.contextmanager
+def _blamed(file: Path) -> Iterator[None]:
+    """Names the file in what is raised inside."""
+    try:
+        yield
+    except UnknownName as error:
+        raise ModelFileError(f"{file}: {error}; what is your own, make known with likely.register first") from error
+    except UserError as error:
+        raise ModelFileError(f"{file}: {error}") from error
+
+
+def _check_readable(model: Model, schema: Schema, files: Mapping[str, bytes]) -> None:
+    """Refuses to save what could not be loaded again."""
+    for name in (CONFIG, SCHEMA, CALIBRATION):
+        parse_json(files[name], name)
+    spec = Spec.from_json(json.loads(files[CONFIG])["spec"])
+    if type(model) is not model_class(spec.name) or model.x_shape != schema.x_shape:
+        raise UserError(f"{spec.name} of {schema.x_shape} is not the model to save, a {type(model).__name__}")
+    Blueprint(spec, schema.x_shape).check(files[WEIGHTS])
+    for name, data in files.items():
+        if len(data) > MAX_BYTES[name]:
+            raise UserError(f"{name} would have {len(data):,} bytes; at most {MAX_BYTES[name]:,} can be loaded")
+
+
+def _check_extra(name: str) -> None:
+    if name not in EXTRAS:
+        raise ValueError(f"{name!r} is none of the files beside a model: {', '.join(EXTRAS)}")
+
+
+def _check_ours(path: Path) -> None:
+    """Refuses to replace, and so to delete, a directory with anything in it that `save` did not write."""
+    found = {entry.name for entry in path.iterdir() if not is_temporary(entry.name)} if path.is_dir() else set()
+    foreign = sorted(found - {*MAX_BYTES, *EXTRAS})
+    if found and (foreign or MANIFEST not in found):
+        what = f"holds {foreign[0]!r}, which is no part of a model" if foreign else "is no fitted directory"
+        raise UserError(f"{path} {what}, and is not replaced: choose another place")

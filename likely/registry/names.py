@@ -1,0 +1,69 @@
+"""Names and what they stand for: plain dicts of import strings. A name is imported when it is asked for."""
+
+import difflib
+import importlib
+import reprlib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from likely.errors import UnknownName
+
+if TYPE_CHECKING:
+    from likely.contract import Model
+
+MODELS: dict[str, str | type] = {
+    "pca": "likely.models.pca:PCA",
+    "ppca": "likely.models.ppca:PPCA",
+    "autoencoder": "likely.models.autoencoder:Autoencoder",
+    "vae": "likely.models.vae:VAE",
+}
+"""Every model by name: where its class is found, or the class itself where `register` was given one."""
+
+PARTS: dict[str, str | type] = {
+    "MLP": "likely.networks.mlp:MLP",
+    "Convolutional": "likely.networks.convolutional:Convolutional",
+    "Bernoulli": "likely.likelihoods:Bernoulli",
+    "ContinuousBernoulli": "likely.likelihoods:ContinuousBernoulli",
+    "Gaussian": "likely.likelihoods:Gaussian",
+    "Categorical": "likely.likelihoods:Categorical",
+    "DiscretizedLogisticMixture": "likely.likelihoods:DiscretizedLogisticMixture",
+}
+"""Every part that a model's arguments can hold: frozen dataclasses, under their class names."""
+
+
+def model_class(name: str) -> "type[Model]":
+    """The class of a model, imported now. Raises UnknownName, which tells the nearest names."""
+    from likely.registry.spec import PRESETS  # it stands on this module
+
+    if name not in MODELS:
+        raise unknown("model", name, [*MODELS, *PRESETS], "`likely models` lists all")
+    return _imported(MODELS[name])
+
+
+def part_class(name: str) -> type:
+    """The class of a part, imported now. Raises UnknownName, which tells the nearest names."""
+    if name not in PARTS:
+        raise unknown("part", name, PARTS, "make your own known with likely.register before it is read")
+    return _imported(PARTS[name])
+
+
+def _imported(entry: str | type) -> type[Any]:
+    if isinstance(entry, type):
+        return entry
+    module, _, name = entry.partition(":")
+    cls: type[Any] = getattr(importlib.import_module(module), name)
+    return cls
+
+
+def is_class(entry: str | type, cls: type) -> bool:
+    """Whether an entry means this class; a class defined anew (a notebook cell run twice) is still itself."""
+    known = entry if isinstance(entry, str) else f"{entry.__module__}:{entry.__qualname__}"
+    return known == f"{cls.__module__}:{cls.__qualname__}"
+
+
+def unknown(kind: str, name: str, known: Iterable[str], mend: str) -> UnknownName:
+    """The error to raise for a name that is not among the known ones: it tells up to three that are near."""
+    folded = {each.lower(): each for each in known}
+    near = [folded[match] for match in difflib.get_close_matches(name.lower(), folded, n=3, cutoff=0.5)]
+    nearest = f"; nearest: {', '.join(near)}" if near else ""
+    return UnknownName(f"unknown {kind} {reprlib.repr(name)}{nearest}; {mend}")

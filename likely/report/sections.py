@@ -1,0 +1,230 @@
+"""The sections of a report: from arrays and numbers to what the template prints."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from likely.evaluation import Figure
+from likely.report import charts
+from likely.report.contents import Codes, Reconstructions, ReportData, Samples, ScoreSummary
+from likely.report.rows import Look
+from likely.report.words import MARK_MEANINGS, MARKS, count, duration, number, percent, with_error
+
+MAX_CLASSES = len(charts.CLASS_COLORS)
+NATS = {"distortion", "rate", "nll"}
+MAX_LISTED_COLUMNS = 40
+MAX_TABLE_ROWS = 6
+
+
+def reconstructions(shown: Reconstructions, look: Look) -> dict[str, Any]:
+    """Pairs by group, in the order in which the groups come; as one table where rows are lines."""
+    rows = list(zip(shown.originals, shown.reconstructions, shown.errors, shown.groups, shown.names, strict=True))
+    if look.style == "table":
+        pairs = [
+            ((f"{group}: {name}", a), (f"decoded, {shown.error_name} {number(e, 3)}", b))
+            for a, b, e, group, name in rows
+        ]
+        table = look.paired_table(_few_of_each(pairs, shown.groups))
+        return {"table": table, "error_name": shown.error_name, "error_unit": shown.error_unit}
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for a, b, error, group, name in rows:
+        pictures = {"original": look.picture(a, f"{name}, original"), "decoded": look.picture(b, f"{name}, decoded")}
+        groups.setdefault(group, []).append(pictures | {"name": name, "error": number(error, 3)})
+    return {"table": None, "groups": groups, "error_name": shown.error_name, "error_unit": shown.error_unit}
+
+
+def _few_of_each(pairs: Sequence[Any], groups: Sequence[str]) -> list[Any]:
+    """At most two examples of each group: tables are long."""
+    seen: Counter[str] = Counter()
+    kept = []
+    for pair, group in zip(pairs, groups, strict=True):
+        seen[group] += 1
+        if seen[group] <= 2:
+            kept.append(pair)
+    return kept
+
+
+def column_errors(errors: Mapping[str, float]) -> list[dict[str, Any]]:
+    """A bar per column, worst first; a full bar is the larger of the worst column and one standard deviation."""
+    full = max([1.0, *(error for error in errors.values() if math.isfinite(error))])
+    worst = sorted(errors.items(), key=lambda item: -item[1] if math.isfinite(item[1]) else 0.0)
+    return [
+        {"name": name, "value": number(error, 3), "width": _share(error, full), "one": 100 / full}
+        for name, error in worst[:MAX_LISTED_COLUMNS]
+    ]
+
+
+def _share(error: float, full: float) -> float:
+    return round(100 * min(1.0, error / full), 2) if math.isfinite(error) else 0.0
+
+
+def samples(shown: Samples, look: Look) -> dict[str, Any]:
+    """Draws, each over the training row nearest to it."""
+    distances = [number(each, 3) for each in shown.distances] if shown.distances is not None else []
+    chart = _distance_chart(shown)
+    if look.style == "table":
+        return {"table": _sample_table(shown, look, distances), "chart": chart}
+    pairs = [
+        {
+            "sample": look.picture(row, f"sample {i + 1}"),
+            "nearest": None if shown.nearest is None else look.picture(shown.nearest[i], "its nearest training row"),
+            "distance": distances[i] if distances else None,
+        }
+        for i, row in enumerate(shown.rows)
+    ]
+    return {"table": None, "pairs": pairs, "chart": chart}
+
+
+def _sample_table(shown: Samples, look: Look, distances: list[str]) -> Any:
+    named = [(f"sample {i + 1}", row) for i, row in enumerate(shown.rows[:MAX_TABLE_ROWS])]
+    if shown.nearest is None:
+        return look.table(named)
+    away = [f"nearest, {d} away" for d in distances] or ["nearest"] * len(named)
+    return look.paired_table([(row, (away[i], shown.nearest[i])) for i, row in enumerate(named)])
+
+
+def _distance_chart(shown: Samples) -> Any:
+    own = shown.all_distances if shown.all_distances is not None else shown.distances
+    if shown.held_out_distances is None or own is None:
+        return None
+    groups = {"held-out rows": np.asarray(shown.held_out_distances), "samples": np.asarray(own, np.float64)}
+    label = "distance to the nearest training row" + (f", {shown.distance_unit}" if shown.distance_unit else "")
+    return charts.histogram(groups, label)
+
+
+def latent_map(codes: Codes) -> dict[str, Any]:
+    """Codes in the plane: as they are, or by their two principal axes; a histogram where there is one value."""
+    values = np.asarray(codes.values, np.float64).reshape(len(codes.values), -1)
+    if values.shape[1] == 1:
+        return {
+            "chart": charts.histogram({"test rows": values[:, 0]}, "code"),
+            "legend": [],
+            "others": "",
+            "size": 1,
+            "cut": False,
+        }
+    points, axes = _plane(values)
+    classes, names, sizes = _classes(codes.labels, len(values))
+    legend = [
+        {"color": i, "sign": charts.MARKER_SIGNS[charts.CLASS_MARKERS[i % 3]], "name": name, "rows": sizes[i]}
+        for i, name in enumerate(names)
+    ]
+    others = len(set(_text(codes.labels))) - len(names)
+    return {
+        "chart": charts.scatter(points, classes, names, axes),
+        "legend": legend,
+        "others": count(others, "other class").replace("classs", "classes") if names and others > 0 else "",
+        "size": values.shape[1],
+        "cut": len(points) > charts.MAX_POINTS,
+    }
+
+
+def _plane(values: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
+    if values.shape[1] == 2:
+        return values, ("first value of the code", "second value of the code")
+    centered = values - values.mean(0)
+    left, sizes, _ = np.linalg.svd(centered, full_matrices=False)
+    shares = sizes**2 / max(float((sizes**2).sum()), np.finfo(float).tiny)
+    name = "%s principal axis of the code (%s of its variance)"
+    axes = name % ("first", percent(shares[0])), name % ("second", percent(shares[1]))
+    points = np.zeros((len(values), 2))
+    points[:, : min(2, left.shape[1])] = (left * sizes)[:, :2]
+    return points, axes
+
+
+def _text(labels: np.ndarray | None) -> list[str]:
+    return [] if labels is None else [str(label) for label in np.asarray(labels).tolist()]
+
+
+def _classes(labels: np.ndarray | None, n: int) -> tuple[np.ndarray, list[str], list[int]]:
+    """Numbers of classes (n,), -1 for none; their names and sizes. Past ten classes the nine largest are told apart."""
+    if labels is None:
+        return np.full(n, -1), [], []
+    texts = _text(labels)
+    counts = Counter(texts)
+    ordered = list(dict.fromkeys(str(label) for label in np.unique(labels).tolist()))
+    if len(ordered) > MAX_CLASSES:
+        largest = {name for name, _ in counts.most_common(MAX_CLASSES - 1)}
+        ordered = [name for name in ordered if name in largest]
+    place = {name: i for i, name in enumerate(ordered)}
+    return np.array([place.get(text, -1) for text in texts]), ordered, [counts[name] for name in ordered]
+
+
+def interpolation(path: np.ndarray, look: Look) -> dict[str, Any]:
+    """The steps of a path, first to last."""
+    if look.style == "table":
+        return {"table": look.table([(f"step {i}", row) for i, row in enumerate(path)])}
+    return {
+        "table": None,
+        "pictures": [look.picture(row, f"step {i} of {len(path) - 1}") for i, row in enumerate(path)],
+    }
+
+
+def scores(summary: ScoreSummary) -> dict[str, Any]:
+    """A histogram of surprise with the threshold, and what it comes to."""
+    test = np.asarray(summary.test, np.float64)
+    flagged = int((test > summary.threshold).sum())
+    groups = {"calibration": np.asarray(summary.calibration, np.float64), "test": test}
+    if summary.is_novel is not None:
+        novel = np.asarray(summary.is_novel, bool)
+        groups |= {"test": test[~novel], "novel test rows": test[novel]}
+    groups = {name: values for name, values in groups.items() if len(values)}
+    return {
+        "chart": charts.histogram(groups, "surprise" + _spaced(summary.unit, ", "), summary.threshold),
+        "threshold": number(summary.threshold),
+        "can_flag": math.isfinite(summary.threshold),
+        "needed": math.ceil(1 / summary.false_alarm_rate - 1) if summary.false_alarm_rate > 0 else 0,
+        "flagged": f"{flagged:,} of {count(len(test), 'test row')}",
+        "share": percent(flagged / max(1, len(test))),
+        "rate": percent(summary.false_alarm_rate),
+        "calibration": count(len(summary.calibration), "calibration row"),
+        "kind": summary.kind,
+        "unit": summary.unit,
+        "meaning": MARK_MEANINGS.get(summary.kind, ""),
+    }
+
+
+def history(data: ReportData) -> dict[str, Any]:
+    """Curves of the objective, and of its terms on validation rows."""
+    rows = data.history
+    last = rows[-1]
+    lines = {key: name for key, name in (("train", "training"), ("validation", "validation")) if _has(rows, key)}
+    terms = {key: key.split("/", 1)[1] for row in rows for key in row if key.startswith("validation/")}
+    unit = "nats per row" if set(terms.values()) <= NATS else "each in its own unit"
+    return {
+        "objective": charts.curves(rows, lines, data.objective_unit, data.best_step) if lines else None,
+        "terms": charts.curves(rows, terms, unit, data.best_step) if len(terms) > 1 else None,
+        "steps": count(int(last["step"]), "step"),
+        "epochs": number(last["epoch"], 3) if "epoch" in last else "",
+        "time": duration(last["seconds"]) if "seconds" in last else "",
+        "best": f"{data.best_step:,}" if data.best_step else "",
+    }
+
+
+def _has(rows: Sequence[Mapping[str, float]], key: str) -> bool:
+    return any(key in row for row in rows)
+
+
+def figure(shown: Figure, names: Sequence[str]) -> dict[str, Any]:
+    """A line of the table against the baselines: one cell for each of `names`."""
+    best = shown.best() if len(shown.values) > 1 else None
+    cells = [_figure_cell(shown, name, name == best) if name in shown.values else None for name in names]
+    return {"name": shown.name, "unit": shown.unit, "better": shown.better, "note": shown.note, "cells": cells}
+
+
+def _figure_cell(shown: Figure, name: str, best: bool) -> dict[str, Any]:
+    value, error = with_error(shown.values[name], shown.errors.get(name))
+    return {"mark": MARKS.get(shown.marks.get(name, ""), ""), "value": value, "error": error, "best": best}
+
+
+def mark_legend(figures: Sequence[Figure]) -> list[tuple[str, str]]:
+    """The marks that are used, with what they mean."""
+    used = {mark for figure in figures for mark in figure.marks.values()}
+    return [(sign, MARK_MEANINGS[mark]) for mark, sign in MARKS.items() if mark in used]
+
+
+def _spaced(unit: str, gap: str = " ") -> str:
+    return f"{gap}{unit}" if unit else ""

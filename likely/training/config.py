@@ -1,0 +1,52 @@
+"""What can be said about a training run."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from likely.errors import UserError
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How long, how fast and where a model is trained. The defaults train any model on any data."""
+
+    epochs: float | None = None
+    """Passes over the training rows; None chooses by their number."""
+    time_limit: float | None = None
+    """Seconds of training, the schedule ending with it; None for no limit. Excludes `epochs`."""
+    batch_size: int | None = None
+    """Rows per step; None chooses by the number of rows."""
+    learning_rate: float = 2e-3
+    """The highest rate of the schedule, which warms up and then falls to zero as a cosine."""
+    warmup: int = 100
+    """Steps until the highest rate."""
+    weight_decay: float = 0.0
+    """As in AdamW."""
+    max_grad_norm: float = 100.0
+    """Per-row gradients are clipped to this norm, per player."""
+    patience: int | None = 10
+    """Validations without a better objective before training stops; None never stops early."""
+    seed: int = 0
+    """Decides the split, the order, the starting weights and all noise."""
+    device: str = "auto"
+    """"auto", "cpu", "cuda" or "cuda:1"."""
+    precision: Literal["auto", "float32", "bfloat16", "float64"] = "auto"
+    """Of the networks; "auto" measures whether bfloat16 pays. Likelihoods are never below float32."""
+    checkpoint_every: float = 60.0
+    """Seconds between two checkpoints, where there is a place for them."""
+    checkpoint_steps: int | None = None
+    """Steps between two checkpoints, beside the seconds."""
+
+    def __post_init__(self) -> None:
+        if self.epochs is not None and self.time_limit is not None:
+            raise UserError("epochs and time_limit exclude each other: give one of them")
+        for name in ("epochs", "time_limit", "batch_size", "learning_rate", "max_grad_norm", "patience"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise UserError(f"{name} must be positive, got {value}")
+        if self.precision not in ("auto", "float32", "bfloat16", "float64"):
+            raise UserError(f"precision must be auto, float32, bfloat16 or float64, got {self.precision!r}")
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields by name."""
+        return asdict(self)

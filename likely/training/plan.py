@@ -1,0 +1,116 @@
+"""What a run decides before its first step, and why."""
+
+import contextlib
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from likely.contract import Batch, GradientFitted
+from likely.training.config import TrainConfig
+
+N_MEASURED_STEPS = 50
+"""Under a time limit, so many steps are timed before the length of the run is fixed."""
+
+MIN_STEPS, MAX_STEPS = 3_000, 20_000
+DEFAULT_EPOCHS = 30
+"""Without a word on length: so many epochs, but no fewer and no more steps than these."""
+
+N_VALIDATIONS = 50
+MAX_VALIDATION_SHARE = 0.15
+"""Rows looked at for validation, as a share of those trained on: about a third of that in time."""
+
+TINY_WORK = 2_000_000
+"""Parameters times rows of a step under which one thread is faster than two."""
+
+BFLOAT16_WORK = 20_000_000
+"""Parameters times rows of a step from which it is worth measuring bfloat16."""
+
+BFLOAT16_MUST_GAIN = 1.15
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; "auto" is CUDA where there is one."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(name)
+
+
+def choose_batch_size(config: TrainConfig, n_train: int) -> int:
+    """About a twentieth of small data, 128 of anything large; never more than there is."""
+    if config.batch_size is not None:
+        return min(config.batch_size, n_train)
+    return min(n_train, max(16, min(128, 2 ** round(math.log2(max(1, n_train) / 20)))))
+
+
+def choose_total_steps(config: TrainConfig, n_train: int, rows_per_step: int) -> int:
+    """How many steps the schedule has; 0 under a time limit, until the step has been timed."""
+    if config.time_limit is not None:
+        return 0
+    if config.epochs is not None:
+        return max(1, math.ceil(config.epochs * n_train / rows_per_step))
+    return min(MAX_STEPS, max(MIN_STEPS, math.ceil(DEFAULT_EPOCHS * n_train / rows_per_step)))
+
+
+def choose_validation_interval(total_steps: int, n_validation: int, rows_per_step: int) -> int:
+    """Steps between two validations: about fifty a run, fewer where validation would cost too much."""
+    by_cost = math.ceil(n_validation / (rows_per_step * MAX_VALIDATION_SHARE))
+    return max(1, math.ceil(total_steps / N_VALIDATIONS), by_cost)
+
+
+@contextlib.contextmanager
+def compute_settings(model: GradientFitted, batch_size: int) -> Iterator[None]:
+    """Threads that suit the size of a step, and denormal numbers flushed to zero; as it was afterwards."""
+    threads = torch.get_num_threads()
+    work = sum(parameter.numel() for parameter in model.parameters()) * batch_size
+    if work < TINY_WORK:
+        torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+        torch.set_num_threads(threads)
+
+
+@dataclass(frozen=True)
+class Precision:
+    """What the networks run in, and why."""
+
+    name: str
+    why: str
+
+    def context(self, device: torch.device) -> contextlib.AbstractContextManager:
+        """Inside, matrix products and convolutions run in this precision."""
+        return torch.autocast(device.type, torch.bfloat16, enabled=self.name == "bfloat16")
+
+
+def choose_precision(config: TrainConfig, model: GradientFitted, batch: Batch) -> Precision:
+    """The precision that was asked for, or bfloat16 where a few steps of it are clearly faster."""
+    if config.precision != "auto":
+        return Precision(config.precision, "as asked for")
+    if sum(parameter.numel() for parameter in model.parameters()) * len(batch.x) < BFLOAT16_WORK:
+        return Precision("float32", "the network is small")
+    names = ("float32", "bfloat16")
+    seconds = {name: _seconds_per_step(model, batch, Precision(name, "")) for name in names}
+    gain = seconds["float32"] / seconds["bfloat16"]
+    chosen = names[gain >= BFLOAT16_MUST_GAIN]
+    return Precision(chosen, f"bfloat16 was measured {gain:.2f} times as fast as float32")
+
+
+def _seconds_per_step(model: GradientFitted, batch: Batch, precision: Precision, repeats: int = 4) -> float:
+    """The fastest of a few passes forth and back; leaves no gradients behind."""
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        for player in model.players():
+            with precision.context(batch.x.device):
+                objective = model(batch.x, batch.condition, player)
+            objective.total.mean().backward()
+        if batch.x.is_cuda:
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+        model.zero_grad(set_to_none=True)
+    return min(times)

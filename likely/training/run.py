@@ -1,0 +1,287 @@
+"""A run: everything that changes while a model is trained, and that a checkpoint therefore holds."""
+
+import json
+import math
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from likely.contract import Batch, GradientFitted, NoHeldOutObjective, Objective
+from likely.data.feed import Feed
+from likely.data.split import Split
+from likely.errors import Diverged, UserError
+from likely.rng import restart
+from likely.training.config import TrainConfig
+from likely.training.history import History
+from likely.training.optimizer import PlayerOptimizer, WeightAverage, learning_rate_share
+from likely.training.plan import Precision, choose_validation_interval
+
+MIN_ANNEAL = 100
+ANNEAL_SHARE = 0.25
+ANNEAL_RATE = 0.3
+"""A run that stops early goes back to its best weights and lets the rate fall to zero over this share of the
+steps that led there, from this share of the highest rate: it finds what a plateau at a high rate hides."""
+
+VALIDATION_BATCH = 512
+
+NUMBERS = ("step", "total_steps", "interval", "best_step", "misses", "anneal_from", "seconds", "rows", "names")
+"""The attributes of a run that JSON can hold."""
+
+FREE_SETTINGS = ("checkpoint_every", "checkpoint_steps", "device")
+"""Settings that may differ when a run is resumed."""
+
+
+class Run:
+    """The state of one training run, and what it does to the model step by step.
+
+    Args:
+        model: on its device already.
+        feed: the rows.
+        split: which of them train and validate.
+        config: the settings.
+        batch_size: rows per player and step.
+    """
+
+    def __init__(self, model: GradientFitted, feed: Feed, split: Split, config: TrainConfig, batch_size: int) -> None:
+        self.model, self.feed, self.split, self.config, self.batch_size = model, feed, split, config, batch_size
+        self.device = next(model.parameters()).device
+        self.optimizers = {name: PlayerOptimizer(model, player, config) for name, player in model.players().items()}
+        # Every step of every player sees rows of its own.
+        self.batches_per_step = sum(player.steps for player in model.players().values())
+        self.average = WeightAverage(model) if isinstance(model, NoHeldOutObjective) else None
+        self.best = {name: value.detach().clone() for name, value in model.state_dict().items()}
+        self.precision = Precision("float32", "")
+        self.step = self.total_steps = self.interval = self.best_step = self.misses = 0
+        self.anneal_from: int | None = None
+        self.best_score = math.inf
+        self.seconds = self.validation_seconds = 0.0
+        self.rows: list[dict[str, float]] = []
+        self.names: list[str] = []
+        self.pending: list[Tensor] = []
+
+    @property
+    def finished(self) -> bool:
+        """Whether the schedule has ended."""
+        return 0 < self.total_steps <= self.step
+
+    @property
+    def validation_due(self) -> bool:
+        """Whether the rows held out are to be looked at now."""
+        return self.finished or (self.interval > 0 and self.step % self.interval == 0)
+
+    def set_length(self, total_steps: int) -> None:
+        """Fixes the length of the schedule, and with it when to validate."""
+        self.total_steps, self.interval = total_steps, self.interval_of(total_steps)
+
+    def interval_of(self, total_steps: int) -> int:
+        """Steps between two validations in a run of that length."""
+        return choose_validation_interval(
+            total_steps, len(self.split.validation), self.batch_size * self.batches_per_step
+        )
+
+    # What happens in a step. Nothing here waits for the device.
+
+    def advance(self, batches: Iterator[Batch]) -> None:
+        """One step of every player, each on batches of its own."""
+        self.model.train()
+        restart(self.config.seed, "step", self.step)
+        share = self._share()
+        means: dict[str, Tensor] = {}
+        for name, player in self.model.players().items():
+            self._let_move(name)
+            for _ in range(player.steps):
+                objective = self._objective(self.feed.ready(next(batches), self.device), name)
+                means[_named("skipped", name)] = self.optimizers[name].step(objective.total, share)
+            means |= _means(objective, "train", name)
+        self.model.after_step()
+        self.step += 1
+        if self.average is not None:
+            self.average.update(self.model, self.step)
+        self.names = list(means)
+        self.pending.append(torch.stack([value.float() for value in means.values()]))
+
+    def _share(self) -> float:
+        if self.anneal_from is None:
+            return learning_rate_share(self.step, self.total_steps, self.config.warmup)
+        return ANNEAL_RATE * (self.total_steps - self.step) / (self.total_steps - self.anneal_from)
+
+    def _let_move(self, name: str) -> None:
+        """Only the parameters of one player take gradients."""
+        if len(self.optimizers) > 1:
+            for parameter in self.model.parameters():
+                parameter.requires_grad_(False)
+            for parameter in self.optimizers[name].parameters.values():
+                parameter.requires_grad_(True)
+
+    def _objective(self, batch: Batch, player: str) -> Objective:
+        with self.precision.context(self.device):
+            objective: Objective = self.model(batch.x, batch.condition, player)
+        return objective
+
+    # What the host looks at now and then.
+
+    def look(self) -> None:
+        """Checks what the device has done since the last look.
+
+        Raises:
+            Diverged: if a step was not finite; names the step, the epoch and the term. The best weights are back.
+        """
+        if not self.pending:
+            return
+        seen = torch.stack(self.pending)
+        skipped = torch.tensor([name.startswith("skipped") for name in self.names], device=seen.device)
+        wrong = torch.where(skipped, seen > 0, ~seen.isfinite()).cpu()
+        if wrong.any():
+            self._diverged(wrong)
+
+    def _diverged(self, wrong: Tensor) -> None:
+        at = int(wrong.any(1).nonzero()[0])
+        named = [name for name, bad in zip(self.names, wrong[at].tolist(), strict=True) if bad]
+        terms = [name for name in named if not name.startswith("skipped")]
+        step = self.step - len(self.pending) + at
+        self.model.load_state_dict(self.best)
+        raise Diverged(
+            f"training stopped: {' and '.join(terms[-1:] or ['the gradient'])} was not finite at step {step + 1} "
+            f"(epoch {self._epoch(step):.1f}); the weights of step {self.best_step} are kept. Look for extreme values "
+            f"in the data, or set a learning_rate below {self.config.learning_rate:g}"
+        )
+
+    def _epoch(self, step: int) -> float:
+        return step * self.batch_size * self.batches_per_step / len(self.split.train)
+
+    def validate(self) -> None:
+        """Measures the objective on the rows held out, keeps the weights if they are the best, writes a row."""
+        start = time.monotonic()
+        trained = torch.stack(self.pending).mean(0).tolist() if self.pending else []
+        row = dict(zip(self.names, trained, strict=False)) | self._held_out()
+        row = {name: value for name, value in row.items() if not name.startswith("skipped")}
+        head = {"step": self.step, "epoch": self._epoch(self.step), "seconds": self.seconds}
+        self.rows.append(head | {"learning_rate": self.config.learning_rate * self._share()} | row)
+        self.pending.clear()
+        score = row.get("validation", row.get("train", math.inf))
+        if self.average is None:
+            self._compare(score if math.isfinite(score) else math.inf)
+        self.validation_seconds = time.monotonic() - start
+
+    @torch.no_grad()
+    def _held_out(self) -> dict[str, float]:
+        """The mean objective and its terms over the validation rows, with the same noise at every call."""
+        self.model.eval()
+        restart(self.config.seed, "validation")
+        ids, sums = self.split.validation, dict[str, Tensor]()
+        for batch in self.feed.batches(ids, max(self.batch_size, VALIDATION_BATCH)):
+            rows = self.feed.ready(batch, self.device)
+            for player in self.optimizers:
+                for name, mean in _means(self._objective(rows, player), "validation", player).items():
+                    sums[name] = sums.get(name, 0.0) + mean.double() * len(rows.x)
+        return {name: float(value) / len(ids) for name, value in sums.items()}
+
+    def _compare(self, score: float) -> None:
+        if score < self.best_score:
+            self.best_score, self.best_step, self.misses = score, self.step, 0
+            for name, value in self.model.state_dict().items():
+                self.best[name].copy_(value)
+            return
+        self.misses += 1
+        patience = self.config.patience
+        if patience is not None and self.misses >= patience and self.anneal_from is None and not self.finished:
+            self._anneal()
+
+    def _anneal(self) -> None:
+        """Goes back to the best weights and lets the rate fall to zero from there."""
+        self.model.load_state_dict(self.best)
+        self.anneal_from = self.step
+        length = max(MIN_ANNEAL, int(ANNEAL_SHARE * self.best_step))
+        self.total_steps = min(self.total_steps, self.step + length)
+        self.interval = min(self.interval, max(1, length // 5))
+
+    def finish(self) -> History:
+        """Puts the best weights (or their average) into the model, and says how it went."""
+        self.model.load_state_dict(self.best if self.average is None else self.average.state)
+        for parameter in self.model.parameters():
+            parameter.requires_grad_(True)
+        self.model.eval()
+        return History(
+            rows=self.rows,
+            total_steps=self.total_steps,
+            best_step=self.best_step if self.average is None else self.step,
+            precision=self.precision.name,
+            batch_size=self.batch_size,
+            seconds=self.seconds,
+            stopped="schedule" if self.anneal_from is None else "early",
+            notes=[f"{self.precision.name}: {self.precision.why}"],
+        )
+
+    # What a checkpoint holds.
+
+    def identity(self) -> dict[str, Any]:
+        """What has to be the same for a stored state to be this run's."""
+        arguments = {f"model argument {name}": repr(value) for name, value in self.model.config().items()}
+        settings = {name: value for name, value in self.config.to_json().items() if name not in FREE_SETTINGS}
+        parts = {f"rows to {name}": len(getattr(self.split, name)) for name in ("train", "validation")}
+        return {"model": type(self.model).__name__, **arguments, **settings, **parts, "data": self.feed.digest()}
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors and JSON-able numbers that `load_state` takes."""
+        tensors = {f"model/{name}": value for name, value in self.model.state_dict().items()}
+        tensors |= {f"best/{name}": value for name, value in self.best.items()}
+        if self.average is not None:
+            tensors |= {f"average/{name}": value for name, value in self.average.state.items()}
+        for player, optimizer in self.optimizers.items():
+            tensors |= {f"optimizer/{player}/{name}": value for name, value in optimizer.state().items()}
+        if self.pending:
+            tensors["pending"] = torch.stack(self.pending)
+        numbers = {name: getattr(self, name) for name in NUMBERS}
+        numbers |= {"precision": [self.precision.name, self.precision.why], "identity": self.identity()}
+        return tensors, numbers | {"best_score": self.best_score if math.isfinite(self.best_score) else None}
+
+    def load_state(self, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
+        """Puts back what `state` gave.
+
+        Raises:
+            UserError: if it is the state of a run with other data or settings; says what differs.
+        """
+        self._check_identity(numbers["identity"])
+        self.model.load_state_dict(_under("model/", tensors))
+        for name, value in _under("best/", tensors).items():
+            self.best[name].copy_(value)
+        if self.average is not None:
+            for name, value in _under("average/", tensors).items():
+                self.average.state[name].copy_(value)
+        for player, optimizer in self.optimizers.items():
+            optimizer.load_state(_under(f"optimizer/{player}/", tensors))
+        self.pending = list(tensors["pending"].to(self.device)) if "pending" in tensors else []
+        for name in NUMBERS:
+            setattr(self, name, numbers[name])
+        self.precision = Precision(*numbers["precision"])
+        self.best_score = math.inf if numbers["best_score"] is None else numbers["best_score"]
+
+    def _check_identity(self, stored: Mapping[str, Any]) -> None:
+        own = json.loads(json.dumps(self.identity()))
+        changed = [
+            f"{name} was {stored.get(name)}, is {own.get(name)}"
+            for name in dict.fromkeys([*stored, *own])
+            if stored.get(name) != own.get(name)
+        ]
+        if changed:
+            raise UserError(
+                f"the unfinished run cannot be resumed, it is of other data or settings: {'; '.join(changed[:4])}. "
+                "Give what was given then, or start afresh without --resume"
+            )
+
+
+def _named(part: str, player: str, term: str = "") -> str:
+    return "/".join(piece for piece in (part, player, term) if piece)
+
+
+def _means(objective: Objective, part: str, player: str) -> dict[str, Tensor]:
+    """The mean of the total and of each term over the batch, by the names that the history prints."""
+    means = {_named(part, player): objective.total.detach().mean()}
+    return means | {_named(part, player, name): value.detach().mean() for name, value in objective.terms.items()}
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

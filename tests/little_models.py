@@ -1,0 +1,119 @@
+"""Three families that are not built yet, as small as they come: they prove that the contract has room for them."""
+
+import math
+from collections.abc import Mapping
+from typing import final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from likely.contract import (
+    Decoder,
+    Encoder,
+    Energy,
+    ExactDensity,
+    GradientFitted,
+    NoHeldOutObjective,
+    Objective,
+    Player,
+    Sampler,
+    Shape,
+)
+
+
+@final
+class LittleAutoregressive(GradientFitted, Sampler, ExactDensity):
+    """Logistic regressions of each bit on those before it (a fully visible sigmoid belief network)."""
+
+    def __init__(self, x_shape: Shape) -> None:
+        super().__init__(x_shape)
+        n = math.prod(x_shape)
+        self.weight, self.bias = nn.Parameter(0.5 * torch.randn(n, n)), nn.Parameter(torch.randn(n))
+        self.register_buffer("mask", torch.ones(n, n).tril(-1))
+
+    @property
+    def discrete(self) -> bool:
+        return True
+
+    def logits(self, x: Tensor) -> Tensor:
+        return F.linear(x.flatten(1), self.weight * self.mask, self.bias)
+
+    def _log_prob(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        return -F.binary_cross_entropy_with_logits(self.logits(x), x.flatten(1), reduction="none").sum(1)
+
+    def _objective(self, x: Tensor, condition: Tensor | None, player: str) -> Objective:
+        nll = -self._log_prob(x, condition)
+        return Objective(nll, {"nll": nll})
+
+    def _sample(self, n: int, condition: Tensor | None) -> Tensor:
+        x = torch.zeros(n, len(self.bias), dtype=self.bias.dtype)
+        for i in range(x.shape[1]):
+            x[:, i] = torch.bernoulli(self.logits(x)[:, i].sigmoid())
+        return x.view(n, *self.x_shape)
+
+
+@final
+class LittleGAN(NoHeldOutObjective, Decoder, Sampler):
+    """The non-saturating game (Goodfellow et al., 2014), two critic steps per generator step."""
+
+    def __init__(self, x_shape: Shape, z_size: int = 4) -> None:
+        super().__init__(x_shape)
+        self.z_size, self.z_shape, n = z_size, (z_size,), math.prod(x_shape)
+        self.generator = nn.Sequential(nn.Linear(z_size, 32), nn.SiLU(), nn.Linear(32, n))
+        self.critic = nn.Sequential(nn.Linear(n, 32), nn.SiLU(), nn.Linear(32, 1))
+
+    def players(self) -> Mapping[str, Player]:
+        own = {"lr": 1e-3, "betas": (0.5, 0.9)}
+        return {
+            "critic": Player(tuple(self.critic.parameters()), steps=2, optimizer=own),
+            "generator": Player(tuple(self.generator.parameters()), optimizer=own),
+        }
+
+    def _objective(self, x: Tensor, condition: Tensor | None, player: str) -> Objective:
+        fake = self._sample(len(x), None).flatten(1)
+        if player == "generator":
+            return Objective(F.softplus(-self.critic(fake)).squeeze(1))
+        real = F.softplus(-self.critic(x.flatten(1))).squeeze(1)
+        return Objective(real + F.softplus(self.critic(fake.detach())).squeeze(1), {"real": real})
+
+    def _decode(self, z: Tensor, condition: Tensor | None) -> Tensor:
+        return self.generator(z).view(-1, *self.x_shape)
+
+    def _sample(self, n: int, condition: Tensor | None) -> Tensor:
+        return self._decode(torch.randn(n, self.z_size, dtype=next(self.parameters()).dtype), None)
+
+
+@final
+class LittleRBM(NoHeldOutObjective, Encoder, Decoder, Sampler, Energy):
+    """Bits, hidden bits and one step of contrastive divergence (Hinton, 2002)."""
+
+    def __init__(self, x_shape: Shape, z_size: int = 4) -> None:
+        super().__init__(x_shape)
+        self.z_size, self.z_shape, n = z_size, (z_size,), math.prod(x_shape)
+        self.weight = nn.Parameter(0.1 * torch.randn(n, z_size))
+        self.visible, self.hidden = nn.Parameter(torch.zeros(n)), nn.Parameter(torch.zeros(z_size))
+
+    def _energy(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        v = x.flatten(1)
+        return -v @ self.visible - F.softplus(v @ self.weight + self.hidden).sum(1)
+
+    @torch.no_grad()
+    def gibbs(self, x: Tensor, steps: int) -> Tensor:
+        for _ in range(steps):
+            h = torch.bernoulli(self._encode(x, None))
+            x = torch.bernoulli(self._decode(h, None))
+        return x
+
+    def _objective(self, x: Tensor, condition: Tensor | None, player: str) -> Objective:
+        return Objective(self._energy(x, None) - self._energy(self.gibbs(x, 1), None))
+
+    def _encode(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        return (x.flatten(1) @ self.weight + self.hidden).sigmoid()
+
+    def _decode(self, z: Tensor, condition: Tensor | None) -> Tensor:
+        return (z @ self.weight.T + self.visible).sigmoid().view(-1, *self.x_shape)
+
+    def _sample(self, n: int, condition: Tensor | None) -> Tensor:
+        start = torch.bernoulli(torch.full((n, *self.x_shape), 0.5, dtype=self.weight.dtype))
+        return self.gibbs(start, 500)

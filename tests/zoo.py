@@ -1,0 +1,95 @@
+"""Every registered model, and a few that are not built yet, each tiny and with data it takes.
+
+The laws of tests/laws/ run over these entries. To add a model, add a line.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from likely.contract import Model
+from likely.likelihoods import Bernoulli, Categorical, ContinuousBernoulli, DiscretizedLogisticMixture, Gaussian
+from likely.models import PCA, PPCA, VAE, Autoencoder
+from likely.networks import MLP, Convolutional
+from tests.little_models import LittleAutoregressive, LittleGAN, LittleRBM
+
+N_ROWS = 40
+
+
+@dataclass(frozen=True)
+class Entry:
+    """How a tiny model and its data are made: both float64, the same at every call."""
+
+    make: Callable[[], Model]
+    data: Callable[[], Tensor]
+    registered: str | None = None
+
+    def model(self) -> Model:
+        """A fresh model, in evaluation mode, with the same weights at every call; closed forms are solved."""
+        with torch.random.fork_rng():
+            torch.manual_seed(1)
+            model = self.make().double()
+        from likely.contract import Batch, ClosedFormFitted
+
+        if isinstance(model, ClosedFormFitted):
+            model.solve([Batch(self.x())])
+        return model.eval()
+
+    def x(self) -> Tensor:
+        """(N_ROWS, *x_shape)."""
+        with torch.random.fork_rng():
+            torch.manual_seed(2)
+            return self.data().double()
+
+
+def real(*shape: int) -> Callable[[], Tensor]:
+    def draw() -> Tensor:
+        n = torch.Size(shape).numel()
+        return 0.5 * (torch.randn(N_ROWS, n) @ torch.randn(n, n)).view(N_ROWS, *shape) / n**0.5 + 0.5
+
+    return draw
+
+
+def levels(n: int, *shape: int) -> Callable[[], Tensor]:
+    return lambda: torch.randint(n, (N_ROWS, *shape)) / (n - 1)
+
+
+def unit(*shape: int) -> Callable[[], Tensor]:
+    return lambda: torch.rand(N_ROWS, *shape)
+
+
+SMALL = MLP((8,), activation="tanh")
+ZOO: dict[str, Entry] = {
+    "pca": Entry(lambda: PCA((5,), 2), real(5), "pca"),
+    "pca-image": Entry(lambda: PCA((2, 4, 3), 3), real(2, 4, 3), "pca"),
+    "ppca": Entry(lambda: PPCA((5,), 2), real(5), "ppca"),
+    "ppca-full": Entry(lambda: PPCA((3,), 3), real(3), "ppca"),
+    "autoencoder": Entry(lambda: Autoencoder((5,), 2), real(5), "autoencoder"),
+    "autoencoder-bits": Entry(
+        lambda: Autoencoder((1, 2, 2), 2, network=SMALL, distortion=Bernoulli()), levels(2, 1, 2, 2), "autoencoder"
+    ),
+    "autoencoder-convolutional": Entry(
+        lambda: Autoencoder((3, 7, 5), 2, network=Convolutional((4, 6), hidden=8)), unit(3, 7, 5), "autoencoder"
+    ),
+    "vae-bits": Entry(lambda: VAE((1, 2, 2), 2, network=SMALL, likelihood=Bernoulli()), levels(2, 1, 2, 2), "vae"),
+    "vae-levels": Entry(lambda: VAE((1, 1, 2), 2, network=SMALL, likelihood=Categorical(4)), levels(4, 1, 1, 2), "vae"),
+    "vae-logistics": Entry(
+        lambda: VAE((1, 1, 2), 2, network=SMALL, likelihood=DiscretizedLogisticMixture(4, 2)), levels(4, 1, 1, 2), "vae"
+    ),
+    "vae-unit": Entry(lambda: VAE((3,), 2, network=SMALL, likelihood=ContinuousBernoulli()), unit(3), "vae"),
+    "vae-real": Entry(lambda: VAE((5,), 2), real(5), "vae"),
+    "vae-fixed-scale": Entry(lambda: VAE((5,), 2, network=SMALL, likelihood=Gaussian(scale=0.7)), real(5), "vae"),
+    "vae-convolutional": Entry(
+        lambda: VAE((1, 7, 6), 2, network=Convolutional((4, 6), hidden=8)), real(1, 7, 6), "vae"
+    ),
+    "little-autoregressive": Entry(lambda: LittleAutoregressive((1, 2, 2)), levels(2, 1, 2, 2)),
+    "little-gan": Entry(lambda: LittleGAN((2,)), real(2)),
+    "little-rbm": Entry(lambda: LittleRBM((1, 2, 2)), levels(2, 1, 2, 2)),
+}
+
+
+def with_capability(*capabilities: type) -> list[str]:
+    """Names of the entries whose model has all of these."""
+    return [name for name, entry in ZOO.items() if all(isinstance(entry.make(), each) for each in capabilities)]
