@@ -160,16 +160,16 @@ class Fitted:
         """The mean of a row given its code z (n, *z_shape), in the caller's units."""
         model = self._capable(Decoder, "decode")
         codes = torch.as_tensor(np.asarray(z), dtype=self._dtype)
-        pieces = [
-            model.decode(codes[ids].to(self._device), self._condition(condition, ids))
-            for ids in self._chunks(len(codes))
-        ]
-        return self._rows(pieces, draws=False)
+        with torch.inference_mode():
+            pieces = [
+                model.decode(codes[ids].to(self._device), self._condition(condition, ids)).cpu()
+                for ids in self._chunks(len(codes))
+            ]
+        return self.schema.to_rows(torch.cat(pieces), draws=False)
 
     def reconstruct(self, rows: Any, *, condition: Any = None) -> Rows:
         """Each row through the code and back, in the caller's units; means, so not rounded."""
-        model = self._capable(Reconstructor, "reconstruct")
-        return self._rows([self._answer_tensor(rows, condition, model.reconstruct)], draws=False)
+        return self.schema.to_rows(self.see_again(rows, condition=condition), draws=False)
 
     def sample(self, n: int, *, condition: Any = None, seed: int = 0) -> Rows:
         """New rows: real draws from the model, in the caller's units and type.
@@ -182,11 +182,7 @@ class Fitted:
         Raises:
             Unsupported: if the model does not sample.
         """
-        model = self._capable(Sampler, "sample")
-        with preserved(), torch.inference_mode():
-            restart(seed, "sample")
-            pieces = [model.sample(len(ids), self._condition(condition, ids)) for ids in self._chunks(n)]
-        return self._rows(pieces, draws=True)
+        return self.schema.to_rows(self.see_samples(n, condition=condition, seed=seed), draws=True)
 
     def restore(self, y: Any, operator: Operator, *, condition: Any = None) -> Rows:
         """What rows were before `operator` turned them into y, in the caller's units.
@@ -195,7 +191,25 @@ class Fitted:
             Unsupported: if the model does not restore.
         """
         model = self._capable(Restorer, "restore")
-        return self._rows([self._answer_tensor(y, condition, lambda x, c: model.restore(x, operator, c))], draws=False)
+        answer = self._answer_tensor(y, condition, lambda x, c: model.restore(x, operator, c))
+        return self.schema.to_rows(answer, draws=False)
+
+    # The same, as the model sees it: what evaluation compares.
+
+    def see(self, rows: Any) -> Tensor:
+        """Rows as the model takes them: (n, *x_shape)."""
+        return self._answer_tensor(rows, None, lambda x, condition: x)
+
+    def see_again(self, rows: Any, *, condition: Any = None) -> Tensor:
+        """Reconstructions as the model gives them: (n, *x_shape)."""
+        return self._answer_tensor(rows, condition, self._capable(Reconstructor, "reconstruct").reconstruct)
+
+    def see_samples(self, n: int, *, condition: Any = None, seed: int = 0) -> Tensor:
+        """Draws as the model gives them: (n, *x_shape)."""
+        model = self._capable(Sampler, "sample")
+        with preserved(), torch.inference_mode():
+            restart(seed, "sample")
+            return torch.cat([model.sample(len(ids), self._condition(condition, ids)).cpu() for ids in self._chunks(n)])
 
     # Where it lives.
 
@@ -291,9 +305,6 @@ class Fitted:
         if self.model.condition_shape is None:
             raise Unsupported(f"{self.spec.name} was fitted without a condition, so it takes none")
         return one_hot(np.asarray(labels)[ids], self.schema.classes, self._dtype).to(self._device)
-
-    def _rows(self, pieces: list[Tensor], *, draws: bool) -> Rows:
-        return self.schema.to_rows(torch.cat([piece.detach().cpu() for piece in pieces]), draws=draws)
 
 
 def one_hot(labels: np.ndarray, classes: tuple[str, ...], dtype: torch.dtype = torch.float32) -> Tensor:

@@ -1,8 +1,9 @@
 """`fit`: from data and a model's name to a `Fitted`."""
 
 import datetime
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -69,6 +70,9 @@ def fit(
     *,
     train: TrainConfig = TrainConfig(),
     label: str | None = None,
+    drop: Sequence[str] = (),
+    size: tuple[int, int] | None = None,
+    channels: int | None = None,
     condition: Literal["label"] | None = None,
     binarize: bool = False,
     calibrate: Calibrate = "auto",
@@ -84,6 +88,9 @@ def fit(
         data: array (n, ...), DataFrame, path, built-in name or Source.
         train: how long, how fast and where.
         label: the column that holds labels; they serve evaluation only, unless `condition` is "label".
+        drop: columns of a table to leave out.
+        size: (height, width) to resize images to.
+        channels: 1 to read images as gray, 3 to read them as RGB.
         condition: "label" gives the labels to the model.
         binarize: reads gray pixels as probabilities of ones and draws the bits anew at each step.
         calibrate: where p-values come from: rows held out, cross-fitting, or by default whichever the number of
@@ -104,43 +111,39 @@ def fit(
         >>> fitted.encode("digits").shape
         (1797, 8)
     """
+    options = {"label": label, "drop": tuple(drop), "size": size, "channels": channels}
     recipe, chosen = prepare(
-        model, data, train=train, label=label, condition=condition, binarize=binarize, arguments=arguments
+        model,
+        open_source(data, **options),
+        train=train,
+        condition=condition,
+        binarize=binarize,
+        arguments=arguments,
     )
-    source = recipe.source
-    few = len(source) < FEW_ROWS
-    calibrate = ("cross-fitting" if few else "held-out") if calibrate == "auto" else calibrate
-    split = split_rows(
-        len(source),
-        train.seed,
-        calibration=0.1 if calibrate == "held-out" else 0.0,
+    return carry_out(
+        recipe,
+        chosen,
+        options if isinstance(data, str | os.PathLike) else None,
+        calibrate=calibrate,
         test=test,
-        official=source.parts,
+        store=store,
+        on_progress=on_progress,
     )
-    fitted = _fit_rows(recipe, split, store, on_progress)
-    if calibrate == "cross-fitting":
-        fitted.calibration = cross_fit(recipe, np.union1d(split.train, split.validation))
-    elif calibrate == "held-out":
-        fitted.calibration = Calibration(_surprise_of(fitted, recipe, split.calibration))
-    fitted.info |= _info(recipe, split, fitted.history, chosen, calibrate)
-    return fitted
 
 
 def prepare(
     model: str | Spec,
-    data: Any,
+    source: Source,
     *,
     train: TrainConfig,
-    label: str | None = None,
     condition: Literal["label"] | None = None,
     binarize: bool = False,
     arguments: dict[str, Any] | None = None,
 ) -> tuple[Recipe, list[str]]:
-    """Opens the data, learns what it is, and completes the model's arguments; says what was chosen and why."""
+    """Learns what the data is and completes the model's arguments; says what was chosen and why."""
     given = model if isinstance(model, Spec) else Spec(model)
     spec = Spec(given.name, **{**given.arguments, **(arguments or {})}).resolve()
     spec.check()
-    source = open_source(data) if label is None else open_source(data, label=label)
     schema = infer_schema(source, binarize=binarize)
     spec, chosen = _complete(spec, schema)
     condition_rows = None
@@ -153,6 +156,73 @@ def prepare(
     recipe = Recipe(spec, source, schema, train, condition_rows)
     _check_fits(recipe)
     return recipe, chosen
+
+
+def carry_out(
+    recipe: Recipe,
+    chosen: Sequence[str],
+    options: Mapping[str, Any] | None,
+    *,
+    calibrate: Calibrate = "auto",
+    test: float = 0.1,
+    store: Store | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Fitted:
+    """Does what `prepare` prepared; `options` say how the data was opened, None where nobody can open it again."""
+    source, seed = recipe.source, recipe.config.seed
+    shares = choose_shares(len(source), calibrate, test)
+    split = split_rows(len(source), seed, **shares, official=source.parts)
+    fitted = fit_rows(recipe, split, store, on_progress)
+    if shares["calibration"]:
+        fitted.calibration = Calibration(_surprise_of(fitted, recipe, split.calibration))
+    elif calibrate != "none":
+        fitted.calibration = cross_fit(recipe, np.union1d(split.train, split.validation), on_progress)
+    fitted.info |= _info(recipe, split, fitted.history, chosen)
+    fitted.info["data"]["options"] = None if options is None else dict(options)
+    fitted.info["shares"] = shares
+    return fitted
+
+
+def choose_shares(n_rows: int, calibrate: Calibrate = "auto", test: float = 0.1) -> dict[str, float]:
+    """The shares of the rows for calibration and test; few rows calibrate by cross-fitting, and none is set aside."""
+    held_out = n_rows >= FEW_ROWS if calibrate == "auto" else calibrate == "held-out"
+    return {"calibration": 0.1 if held_out else 0.0, "test": test}
+
+
+def reopen(info: Mapping[str, Any]) -> tuple[Source, Split]:
+    """The data of a fit and how it was split, from what the fit wrote down.
+
+    Raises:
+        DataError: if it was no file, is not where it was, or has changed.
+    """
+    match info:
+        case {
+            "data": {"name": str(name), "digest": str(digest), "options": dict(options)},
+            "train": {"seed": int(seed)},
+            "shares": {"calibration": float(calibration), "test": float(test)},
+        } if options.keys() == OPTIONS:
+            source = open_source(name, **options)
+        case _:
+            raise DataError("the model does not say how to open the data that it learned; name the data")
+    if source.digest() != digest:
+        raise DataError(f"{name} has changed since the fit, so its test rows cannot be told from the others")
+    return source, split_rows(len(source), seed, calibration=calibration, test=test, official=source.parts)
+
+
+def open_like(info: Mapping[str, Any], data: Any, label: str | None = None) -> Source:
+    """Opens other data as that of the fit was opened, by those of its options that apply to it.
+
+    A column that served as label or was dropped at fit does so again where there is one, and need not be there.
+    """
+    options = dict(info.get("data", {}).get("options") or {})
+    if isinstance(data, str | os.PathLike) and (os.path.isdir(data) or is_image_name(os.fspath(data))):
+        return open_source(data, size=options.get("size"), channels=options.get("channels"))
+    source = open_source(data, label=label)
+    if not isinstance(source, TableSource):
+        return source
+    there = source.table.column_names
+    known = options.get("label") if label is None else None
+    return source.without([name for name in options.get("drop", ()) if name in there], known if known in there else None)
 
 
 def _complete(spec: Spec, schema: Schema) -> tuple[Spec, list[str]]:
@@ -185,18 +255,21 @@ def _check_fits(recipe: Recipe) -> None:
             value.check(schema.domain, schema.levels)
 
 
-def _fit_rows(
+def fit_rows(
     recipe: Recipe,
     split: Split,
     store: Store | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Fitted:
+    """Fits one fresh model to the training rows of a split, uncalibrated."""
     model = recipe.build()
     history = train_model(model, recipe.feed(model), recipe.config, split=split, store=store, on_progress=on_progress)
     return Fitted(model, recipe.spec, recipe.schema, history=history)
 
 
-def cross_fit(recipe: Recipe, ids: np.ndarray) -> Calibration:
+def cross_fit(
+    recipe: Recipe, ids: np.ndarray, on_progress: Callable[[Progress], None] | None = None
+) -> Calibration:
     """Calibrates on rows that also teach: each fold is judged by a model that learned from the others."""
     order = ids[permutation(len(ids), recipe.config.seed, "folds")]
     surprises = []
@@ -204,7 +277,7 @@ def cross_fit(recipe: Recipe, ids: np.ndarray) -> Calibration:
         rest = np.setdiff1d(ids, fold)
         inner = split_rows(len(rest), recipe.config.seed, calibration=0, test=0)
         split = Split(rest[inner.train], rest[inner.validation], inner.calibration, inner.test)
-        surprises.append(_surprise_of(_fit_rows(recipe, split), recipe, fold))
+        surprises.append(_surprise_of(fit_rows(recipe, split), recipe, fold))
     return Calibration(np.concatenate(surprises), cross_fitted=True)
 
 

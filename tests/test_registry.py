@@ -154,7 +154,7 @@ def test_parse_reads_a_text_as_its_argument_says(key, text, value):
         ("likelihood", '{"type": "Gausian"}', "unknown part 'Gausian'; nearest: Gaussian"),
         ("likelihood", '{"type": "Gaussian", "floor": 1}', "unknown argument of Gaussian: 'floor'"),
         ("beta", "inf", "beta takes float"),
-        ("beta", "1e999", "no value of ours"),
+        ("beta", "1e999", "no value that a file may hold"),
     ],
 )
 def test_parse_refuses_what_it_cannot_read(key, text, said):
@@ -215,9 +215,9 @@ def test_a_spec_comes_back_from_json():
 
 
 def test_json_refuses_what_a_file_cannot_hold_by_name():
-    with pytest.raises(UserError, match=r"vae: network is a Linear.*frozen dataclass.*likely.register"):
+    with pytest.raises(UserError, match=r"vae: network is of type Linear.*frozen dataclass.*likely.register"):
         Spec("vae", network=nn.Linear(1, 1)).to_json()
-    with pytest.raises(UserError, match="value is a float"):
+    with pytest.raises(UserError, match="value is of type float"):
         to_json(float("inf"))
 
 

@@ -80,6 +80,8 @@ class ArraySource(Source):
 
 def checked_array(array: np.ndarray, name: str) -> np.ndarray:
     """The array in a type that everything here reads: native byte order, bool, integers, float32 or float64."""
+    if isinstance(array, np.ma.MaskedArray):
+        raise DataError(f"{name}: found a masked array; expected plain numbers: hand in array.filled(numpy.nan)")
     if array.dtype.kind == "c":
         raise DataError(f"{name}: found complex numbers, expected real ones; hand in .real, .imag or numpy.abs of it")
     if array.dtype.kind not in "biuf":

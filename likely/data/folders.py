@@ -73,7 +73,7 @@ def _list_folder(root: Path, folder: str, found: dict[str, tuple[int, int]], ski
             skipped.append(printable(name))
         elif is_image_name(entry.name):
             found[name] = _stamp(entry, name)
-        elif entry.is_dir():
+        elif os.path.isdir(entry):  # entry.is_dir() raises on a link to itself
             folders.append(name)
         else:
             skipped.append(printable(name))
@@ -81,9 +81,9 @@ def _list_folder(root: Path, folder: str, found: dict[str, tuple[int, int]], ski
 
 
 def _stamp(entry: os.DirEntry[str], name: str) -> tuple[int, int]:
-    if entry.is_dir():
+    if os.path.isdir(entry):
         raise DataError(f"{printable(name)} is a folder with an image's name; rename or remove it")
-    if not entry.is_file():
+    if not os.path.isfile(entry):
         raise DataError(f"{printable(name)} is a broken link or no regular file; replace or remove it")
     status = entry.stat()
     return status.st_size, status.st_mtime_ns

@@ -56,6 +56,8 @@ def infer_schema(
         raise DataError(f"{source.name}: found {rows}, expected at least 2 to learn from; add rows")
     schema = _table_schema(source, ids) if source.kind == "table" else _array_schema(source, ids, domain)
     schema = dataclasses.replace(schema, frame=source.frame, classes=_classes(source, ids))
+    if schema.columns and not len(schema.kept_columns):
+        raise DataError(f"{source.name}: every column is constant, expected one that is not; there is nothing to learn")
     _warn_of_constants(schema)
     return _binarized(schema, source) if binarize else schema
 
@@ -216,8 +218,6 @@ def _table_schema(source: Source, ids: np.ndarray) -> Schema:
     table = source.read(ids)
     assert isinstance(table, pa.Table)
     columns = tuple(_column(source, ids, name, table.column(name)) for name in table.column_names)
-    if all(column.constant is not None for column in columns):
-        raise DataError(f"{source.name}: every column is constant, expected one that is not; there is nothing to learn")
     missing = sum(column.missing for column in columns)
     return Schema("table", (len(columns),), "float64", "real", columns=columns, missing=missing)
 

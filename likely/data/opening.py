@@ -3,6 +3,7 @@
 import difflib
 import inspect
 import os
+import stat
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from likely.data.arrays import ArraySource, digits, read_npy, read_npz
+from likely.data.folders import is_image_name, printable
 from likely.data.source import Source
 from likely.errors import DataError
 
@@ -97,19 +99,29 @@ def _tensor_to_array(tensor: Any) -> np.ndarray:
 def _open_path(text: str, options: dict[str, Any], max_pixels: int) -> Source:
     if text in BUILT_IN:
         return _with(BUILT_IN[text], f"the built-in {text}", options)
+    if not text:
+        raise DataError(f"found an empty path; expected {FILE_KINDS}")
     path = Path(text).expanduser()
-    if path.is_dir():
+    mode = _mode(path, text)
+    if stat.S_ISDIR(mode):
         return _open_images(path, text, options, max_pixels)
-    if not path.exists():
-        raise DataError(f"there is no file or folder {text}{_nearest(path)}")
-    if not path.is_file():
+    if not stat.S_ISREG(mode):
         raise DataError(f"{text} is no regular file; expected {FILE_KINDS}")
     return _open_file(path, text, options, max_pixels)
 
 
-def _open_file(path: Path, text: str, options: dict[str, Any], max_pixels: int) -> Source:
-    from likely.data.folders import is_image_name
+def _mode(path: Path, text: str) -> int:
+    shown = printable(text if len(text) < 200 else text[:197] + "...")
+    try:
+        return os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise DataError(f"there is no file or folder {shown}{_nearest(path)}") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DataError(f"{shown} cannot be read: {reason}; check the path") from None
 
+
+def _open_file(path: Path, text: str, options: dict[str, Any], max_pixels: int) -> Source:
     match path.suffix.lower():
         case ".npy":
             return _with(lambda: read_npy(path, text), "an .npy file", options)

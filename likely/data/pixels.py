@@ -66,7 +66,7 @@ def encode_pixels(schema: "Schema", rows: np.ndarray, dtype: torch.dtype, missin
     # In bfloat16 and float16 some levels fall together before they are scaled.
     exact = torch.promote_types(dtype, torch.float32)
     if schema.domain == "real":
-        moved = channels_first(schema, torch.from_numpy(rows.astype(np.float64)))
+        moved = channels_first(schema, torch.from_numpy(rows.astype(np.float64))).contiguous()
         return ((moved - schema.channel_tensor(schema.location)) / schema.channel_tensor(schema.scale)).to(dtype)
     x = channels_first(schema, _as_tensor(rows).to(exact, copy=True)).contiguous()
     if schema.low:

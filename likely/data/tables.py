@@ -1,6 +1,7 @@
 """Rows of named columns: a DataFrame of any library, a CSV or a Parquet file, held as one pyarrow.Table."""
 
 import hashlib
+import json
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -17,8 +18,6 @@ from likely.data.arrays import checked_labels
 from likely.data.delimited import read_csv
 from likely.data.source import Source, as_slice
 from likely.errors import DataError
-
-_PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 
 
 class TableSource(Source):
@@ -48,7 +47,7 @@ class TableSource(Source):
             DataError: if column names are not unique, `label` or `drop` names no column, or no column is left.
         """
         self.name, self.frame = name, frame
-        table = table.drop_columns([each for each in set(table.column_names) if _PANDAS_INDEX.fullmatch(each)])
+        table = _without_index(table)
         _check_names(table.column_names, [*drop, *([] if label is None else [label])], name)
         if label is not None:
             self.labels = _labels(table.column(label), label, name)
@@ -137,6 +136,16 @@ def _read_parquet(path: Path, name: str) -> pa.Table:
         twice = re.findall(r"[Dd]uplicate field \(name: '?([^')]*)", str(error))
         reason = _duplicates_text(twice) if twice else f"cannot be read as Parquet ({str(error).splitlines()[0]})"
         raise DataError(f"{name}: {reason}; save it again") from None
+
+
+def _without_index(table: pa.Table) -> pa.Table:
+    """Without the columns that pandas writes its index to: to its users they are no columns."""
+    try:
+        known = json.loads((table.schema.metadata or {}).get(b"pandas", b"{}")).get("index_columns", [])
+    except (ValueError, AttributeError):  # metadata that somebody else wrote
+        return table
+    index = {each for each in known if isinstance(each, str)}
+    return table.select([i for i, each in enumerate(table.column_names) if each not in index]) if index else table
 
 
 def _duplicates_text(names: Sequence[str]) -> str:

@@ -48,7 +48,8 @@ class DensityEstimator(DensityMixin, Learner):
 
     def score_samples(self, X: Any) -> np.ndarray:
         """log p of each row in nats, a density in the units of X: (n,) float64."""
-        return self._precise.log_prob(self._ready(X))
+        X = self._ready(X)
+        return self._precise.log_prob(X)
 
     def score(self, X: Any, y: Any = None) -> float:
         """The mean of `score_samples`, in nats per row."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
 
 from likely.contract import Decoder, Encoder
 from likely.errors import Unsupported
@@ -48,11 +49,13 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learne
 
     def transform(self, X: Any) -> np.ndarray:
         """The codes, (n, z_size) float64."""
-        codes = self._precise.encode(self._ready(X))
+        X = self._ready(X)
+        codes = self._precise.encode(X)
         return codes.reshape(len(codes), -1)
 
     def inverse_transform(self, X: Any) -> np.ndarray:
         """Rows from codes (n, z_size): the mean of a row given its code, in the units of the X of `fit`."""
+        check_is_fitted(self)
         if not isinstance(self.fitted_.model, Decoder):
             raise Unsupported(f"{self.fitted_.spec.name} does not decode; `likely models` shows which models do")
         codes = np.asarray(X, dtype=np.float64)

@@ -75,7 +75,8 @@ class NoveltyDetector(OutlierMixin, Learner):
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Minus the surprise of each row: (n,) float64, larger is more normal."""
-        return -self._precise.surprise(self._ready(X))
+        X = self._ready(X)
+        return -self._precise.surprise(X)
 
     def decision_function(self, X: Any) -> np.ndarray:
         """`score_samples(X) - offset_`: (n,) float64, negative for novelties."""

@@ -12,10 +12,11 @@ MAX_DENSE_VALUES = 1024
 
 
 def default_z_size(x_shape: Shape) -> int:
-    """A code size for rows of this shape: half the values, at most 16 for vectors, 32 or 64 for images."""
+    """A code size for rows of this shape: half the values of a vector, at most 16; 32 or 64 for images."""
     n_values = math.prod(x_shape)
-    largest = 16 if len(x_shape) == 1 else 32 if n_values <= MAX_DENSE_VALUES else 64
-    return max(1, min(largest, n_values // 2))
+    if len(x_shape) == 1:
+        return max(1, min(16, n_values // 2))
+    return max(1, min(32 if n_values <= MAX_DENSE_VALUES else 64, n_values // 4))
 
 
 def default_network(x_shape: Shape, *, linear_path: bool) -> Network:

@@ -85,7 +85,7 @@ def _unsealed(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
     seal = metadata.get("sha256", "").encode()
     if not SEAL.search(data) or hashlib.sha256(_with_seal(data, NO_SEAL)).hexdigest().encode() != seal:
         raise ModelFileError("its content is not what was written")
-    state = parse_json(metadata.get("state", "").encode(), "its state", finite=False)
+    state = parse_json(metadata.get("state", "").encode(), finite=False)
     return safetensors.torch.load(data), state
 
 

@@ -17,9 +17,9 @@ from typing import Any
 import likely
 from likely.contract import Model
 from likely.data import Schema
-from likely.errors import ModelFileError, UnknownName, UserError
+from likely.errors import ModelFileError, UserError
 from likely.files import create, is_temporary, new_directory, standing, write_file
-from likely.persistence.reading import Directory, parse_json
+from likely.persistence.reading import MEND, Directory, parse_json
 from likely.persistence.weights import MAX_HEADER, Blueprint, pack
 from likely.registry import Spec, model_class
 
@@ -107,12 +107,14 @@ def load(path: str | os.PathLike[str]) -> Loaded:
             directory.check(name, limit)
         entries = _read_manifest(directory)
         spec, info = _read_config(directory, entries)
-        schema = _read_schema(directory, entries)
+        schema_fields = _read_object(directory, entries, SCHEMA)
+        with _blaming(directory.path / SCHEMA):
+            schema = Schema.from_json(schema_fields)
         calibration = _read_object(directory, entries, CALIBRATION)
-        with _blamed(directory.path / CONFIG):
+        with _blaming(directory.path / CONFIG):
             blueprint = Blueprint(spec, schema.x_shape)
         weights = _read(directory, entries, WEIGHTS, blueprint.n_bytes * 2 + MAX_HEADER)
-        with _blamed(directory.path / WEIGHTS):
+        with _blaming(directory.path / WEIGHTS):
             model = blueprint.filled(weights)
     return Loaded(model, spec, schema, calibration, info)
 
@@ -150,62 +152,65 @@ def _sealed(entries: Any, library_version: Any) -> bytes:
 def _read_manifest(directory: Directory) -> dict[str, Any]:
     where = directory.path / MANIFEST
     data = directory.read(MANIFEST, MAX_BYTES[MANIFEST])
-    match parse_json(data, str(where)):
+    with _blaming(where):
+        content = parse_json(data)
+    _check_version(where, content)
+    with _blaming(where):
+        match content:
+            case {"library_version": library, "files": dict(entries)} if data == _sealed(entries, library):
+                if entries.keys() == MAX_BYTES.keys() - {MANIFEST}:
+                    return entries
+        raise ModelFileError("it is damaged: its own hash does not fit it")
+
+
+def _check_version(where: Path, content: Any) -> None:
+    match content:
         case {"format_version": int(version), "library_version": library} if version > FORMAT_VERSION:
             raise ModelFileError(
                 f"{where} is of format {version}, written by likely {reprlib.repr(library)}; this is likely "
                 f"{likely.__version__}, which reads format {FORMAT_VERSION}: upgrade it, pip install -U likely"
             )
-        case {"library_version": library, "files": dict(entries)} if data == _sealed(entries, library):
-            if entries.keys() == MAX_BYTES.keys() - {MANIFEST}:
-                return entries
-    raise ModelFileError(f"{where} is damaged: its own hash does not fit it")
 
 
 def _read(directory: Directory, entries: Mapping[str, Any], name: str, max_bytes: int) -> bytes:
     data = directory.read(name, max_bytes)
-    if _entry(data) != entries[name]:
-        raise ModelFileError(f"{directory.path / name} is damaged: its size or hash is not that of the manifest")
+    with _blaming(directory.path / name):
+        if _entry(data) != entries[name]:
+            raise ModelFileError("it is damaged: its size or hash is not that of the manifest")
     return data
 
 
 def _read_object(directory: Directory, entries: Mapping[str, Any], name: str) -> dict[str, Any]:
-    value = parse_json(_read(directory, entries, name, MAX_BYTES[name]), str(directory.path / name))
-    if not isinstance(value, dict):
-        raise ModelFileError(f"{directory.path / name} should hold one JSON object")
+    data = _read(directory, entries, name, MAX_BYTES[name])
+    with _blaming(directory.path / name):
+        value = parse_json(data)
+        if not isinstance(value, dict):
+            raise ModelFileError("it should hold one JSON object")
     return value
 
 
 def _read_config(directory: Directory, entries: Mapping[str, Any]) -> tuple[Spec, dict[str, Any]]:
-    match _read_object(directory, entries, CONFIG):
-        case {"spec": spec, "info": dict(info), **rest} if not rest:
-            with _blamed(directory.path / CONFIG):
+    config = _read_object(directory, entries, CONFIG)
+    with _blaming(directory.path / CONFIG):
+        match config:
+            case {"spec": spec, "info": dict(info), **rest} if not rest:
                 return Spec.from_json(spec), info
-    raise ModelFileError(f"{directory.path / CONFIG} should hold a spec and an info, and nothing else")
-
-
-def _read_schema(directory: Directory, entries: Mapping[str, Any]) -> Schema:
-    data = _read_object(directory, entries, SCHEMA)
-    with _blamed(directory.path / SCHEMA):
-        return Schema.from_json(data)
+        raise ModelFileError("it should hold a spec and an info, and nothing else")
 
 
 @contextlib.contextmanager
-def _blamed(file: Path) -> Iterator[None]:
-    """Names the file in what is raised inside."""
+def _blaming(file: Path) -> Iterator[None]:
+    """Names the file, and what mends it, in what is raised inside."""
     try:
         yield
-    except UnknownName as error:
-        raise ModelFileError(f"{file}: {error}; what is your own, make known with likely.register first") from error
     except UserError as error:
-        raise ModelFileError(f"{file}: {error}") from error
+        raise ModelFileError(f"{file}: {error}; {MEND}") from error
 
 
 def _check_readable(model: Model, schema: Schema, files: Mapping[str, bytes]) -> None:
     """Refuses to save what could not be loaded again."""
-    for name in (CONFIG, SCHEMA, CALIBRATION):
-        parse_json(files[name], name)
-    spec = Spec.from_json(json.loads(files[CONFIG])["spec"])
+    config, _, _ = (parse_json(files[name]) for name in (CONFIG, SCHEMA, CALIBRATION))
+    spec = Spec.from_json(config["spec"])
     if type(model) is not model_class(spec.name) or model.x_shape != schema.x_shape:
         raise UserError(f"{spec.name} of {schema.x_shape} is not the model to save, a {type(model).__name__}")
     Blueprint(spec, schema.x_shape).check(files[WEIGHTS])

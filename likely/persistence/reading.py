@@ -12,6 +12,8 @@ from likely.errors import ModelFileError
 
 MAX_JSON_DEPTH = 32
 
+MEND = "copy the model again from where it came, or fit it again"
+
 PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".joblib", ".bin")
 """Endings of files that run code when they are opened. They are told about, and never opened."""
 
@@ -45,7 +47,7 @@ class Directory:
         try:
             self._check(name, os.stat(name, dir_fd=self._descriptor, follow_symlinks=False), max_bytes)
         except FileNotFoundError as error:
-            raise ModelFileError(f"{self.path / name} is missing{self._pickles()}") from error
+            raise ModelFileError(f"{self.path / name} is missing{self._pickles()}; {MEND}") from error
         except OSError as error:
             raise ModelFileError(f"{self.path / name} cannot be read: {error.strerror}") from error
 
@@ -99,12 +101,11 @@ def _why_no_directory(path: Path, error: OSError) -> str:
     return f"{path} does not exist: `likely fit SOURCE --model NAME --out {path}` makes it"
 
 
-def parse_json(data: bytes, where: str, *, finite: bool = True) -> Any:
+def parse_json(data: bytes, *, finite: bool = True) -> Any:
     """What JSON says, if it says it in one way only.
 
     Args:
         data: JSON in UTF-8.
-        where: names it in errors.
         finite: whether NaN and infinity are refused.
 
     Raises:
@@ -112,15 +113,15 @@ def parse_json(data: bytes, where: str, *, finite: bool = True) -> Any:
             deeper than 32.
     """
     if data[:1] == b"\x80" or data[:2] == b"PK":
-        raise ModelFileError(f"{where} is a pickle, which could run code and is never opened")
+        raise ModelFileError("it is a pickle, which could run code and is never opened")
     try:
         number = _finite if finite else float
         value = json.loads(data.decode(), object_pairs_hook=_unique, parse_float=number, parse_constant=number)
         _check_depth(value, MAX_JSON_DEPTH)
     except RecursionError as error:
-        raise ModelFileError(f"{where} is nested deeper than {MAX_JSON_DEPTH}") from error
+        raise ModelFileError(f"its JSON is nested deeper than {MAX_JSON_DEPTH}") from error
     except ValueError as error:
-        raise ModelFileError(f"{where} is damaged: {error}") from error
+        raise ModelFileError(f"it is damaged: {error}") from error
     return value
 
 

@@ -39,6 +39,9 @@ DTYPES = {
 }
 """Tensor types by the names that safetensors has for them."""
 
+Kind = tuple[torch.dtype | None, tuple[int, ...]]
+"""What a tensor is: its type (None for an unknown one) and its shape."""
+
 
 def pack(model: Model) -> bytes:
     """The model's state as safetensors; tensors that are one and the same are kept once, and named in `aliases`.
@@ -49,9 +52,10 @@ def pack(model: Model) -> bytes:
     tensors: dict[str, Tensor] = {}
     aliases: dict[str, str] = {}
     owners: dict[Any, str] = {}
+    parameters = _parameter_names(model)
     for name, tensor in model.state_dict().items():
         _check_finite(name, tensor)
-        owner = owners.setdefault(_identity(name, tensor), name)
+        owner = owners.setdefault((name in parameters, _identity(name, tensor)), name)
         if owner == name:
             tensors[name] = tensor
         else:
@@ -74,6 +78,14 @@ def apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _identity(name: str, tensor: Tensor) -> Any:
     # Empty tensors have no memory to be known by.
     return (tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()) if tensor.numel() else name
+
+
+def _in_words(kind: Kind | None) -> str:
+    return "absent" if kind is None else f"{kind[0] or 'of an unknown type'} {kind[1]}"
+
+
+def _parameter_names(model: nn.Module) -> set[str]:
+    return {name for name, _ in model.named_parameters(remove_duplicate=False)}
 
 
 def _check_finite(name: str, tensor: Any) -> None:
@@ -115,15 +127,23 @@ class Blueprint:
         header = read_header(data, MAX_HEADER)
         aliases = _read_aliases(header.pop("__metadata__", {}))
         found = {name: (DTYPES.get(entry["dtype"]), tuple(entry["shape"])) for name, entry in header.items()}
-        if aliases.keys() & found.keys() or not set(aliases.values()) <= found.keys():
-            raise ModelFileError("it ties tensors that are not there")
+        self._check_ties(aliases, found)
         _match_precision(self._model, found)
-        found |= {alias: found[owner] for alias, owner in aliases.items()}
+        self._check_kinds(found | {alias: found[owner] for alias, owner in aliases.items()})
+        return aliases
+
+    def _check_ties(self, aliases: Mapping[str, str], found: Mapping[str, Kind]) -> None:
+        parameters = _parameter_names(self._model)
+        for alias, owner in aliases.items():
+            if alias in found or owner not in found or (alias in parameters) != (owner in parameters):
+                raise ModelFileError(f"it ties {alias[:100]!r} to {owner[:100]!r}, which cannot be")
+
+    def _check_kinds(self, found: Mapping[str, Kind]) -> None:
         wanted = {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in self._model.state_dict().items()}
         for name in sorted(wanted.keys() | found.keys()):
             if wanted.get(name) != found.get(name):
-                raise ModelFileError(f"tensor {name!r} should be {wanted.get(name)}, found {found.get(name)}")
-        return aliases
+                should, is_ = _in_words(wanted.get(name)), _in_words(found.get(name))
+                raise ModelFileError(f"its tensor {name[:100]!r} is {is_}, and {should} by the arguments of the model")
 
     def filled(self, data: bytes) -> Model:
         """The model with its tensors, in evaluation mode. Raises ModelFileError as `check` does, and for NaN."""
@@ -136,7 +156,7 @@ class Blueprint:
             _check_finite(name, tensor)
         with preserved():
             model = _built(self._spec, self._x_shape)
-        _match_precision(model, {name: (tensor.dtype, ()) for name, tensor in tensors.items()})
+        _match_precision(model, {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()})
         model.load_state_dict(tensors | {alias: tensors[owner] for alias, owner in aliases.items()})
         for alias, owner in aliases.items():
             _tie(model, alias, owner)
@@ -148,14 +168,14 @@ def read_header(data: bytes, max_bytes: int) -> dict[str, Any]:
     n_bytes = int.from_bytes(data[:8], "little")
     if len(data) < 8 or n_bytes > min(len(data) - 8, max_bytes):
         raise ModelFileError("it is cut off, or no safetensors file")
-    header = parse_json(data[8 : 8 + n_bytes], "its header")
+    header = parse_json(data[8 : 8 + n_bytes])
     if not isinstance(header, dict) or not all(_is_entry(*item) for item in header.items()):
         raise ModelFileError("its header is not that of a safetensors file")
     return header
 
 
 def _read_aliases(metadata: Mapping[str, str]) -> dict[str, str]:
-    aliases = parse_json(metadata.get("aliases", "").encode(), "its list of tied tensors")
+    aliases = parse_json(metadata.get("aliases", "").encode())
     if not isinstance(aliases, dict) or not all(isinstance(owner, str) for owner in aliases.values()):
         raise ModelFileError("its list of tied tensors is damaged")
     return aliases
@@ -179,7 +199,7 @@ def _built(spec: Spec, x_shape: Shape) -> Model:
         raise UserError(f"the arguments make no {spec.name}: {' '.join(str(error).split())[:200]}") from error
 
 
-def _match_precision(model: nn.Module, found: Mapping[str, tuple[torch.dtype | None, Any]]) -> None:
+def _match_precision(model: nn.Module, found: Mapping[str, Kind]) -> None:
     """Does what `.double()` or `.bfloat16()` did before the model was saved, if that shows in every tensor."""
     floating = {dtype for dtype, _ in found.values() if dtype is not None and dtype.is_floating_point}
     if len(floating) == 1:
@@ -198,6 +218,7 @@ def _n_bytes(tensor: Tensor) -> int:
 
 @contextlib.contextmanager
 def _registrations_counted() -> Iterator[None]:
+    """Stops a constructor that makes too many modules, parameters and buffers, while it makes them."""
     n = 0
 
     def count(*_: Any) -> None:

@@ -36,14 +36,14 @@ def model_class(name: str) -> "type[Model]":
     from likely.registry.spec import PRESETS  # it stands on this module
 
     if name not in MODELS:
-        raise unknown("model", name, [*MODELS, *PRESETS], "`likely models` lists all")
+        raise unknown("model", name, [*MODELS, *PRESETS], "`likely models` lists all, likely.register adds your own")
     return _imported(MODELS[name])
 
 
 def part_class(name: str) -> type:
     """The class of a part, imported now. Raises UnknownName, which tells the nearest names."""
     if name not in PARTS:
-        raise unknown("part", name, PARTS, "make your own known with likely.register before it is read")
+        raise unknown("part", name, PARTS, f"known: {', '.join(PARTS)}; likely.register adds your own")
     return _imported(PARTS[name])
 
 

@@ -141,7 +141,7 @@ def to_json(value: Any, *, name: str = "value") -> Any:
         case Spec():
             return value.to_json()
     raise UserError(
-        f"{name} is a {type(value).__name__}, which works in `train` but in no file: "
+        f"{name} is of type {type(value).__name__}, which works in `train` but in no file: "
         "make it a frozen dataclass, and that known with likely.register"
     )
 
@@ -150,7 +150,7 @@ def _part_name(part: Any, name: str) -> str:
     for known, entry in PARTS.items():
         if is_class(entry, type(part)):
             return known
-    raise UserError(f"{name} is a {type(part).__name__}, which is not known: call likely.register on it first")
+    raise UserError(f"{name} is of type {type(part).__name__}, which is not known: call likely.register on it first")
 
 
 def from_json(data: Any, *, depth: int = MAX_DEPTH) -> Any:
@@ -177,12 +177,12 @@ def from_json(data: Any, *, depth: int = MAX_DEPTH) -> Any:
             return _spec_from_json(name, arguments, depth)
         case {"type": str(name), **fields} if name != "Spec":
             return construct(part_class(name), name, _from_fields(fields, depth))
-    raise UserError(f"no value of ours, or too large: {reprlib.repr(data)}")
+    raise UserError(f"no value that a file may hold, or too large: {reprlib.repr(data)}")
 
 
 def _spec_from_json(name: str, arguments: dict[str, Any], depth: int) -> Spec:
     if arguments.keys() & {"self", "name"}:  # no model has these, and Spec's own constructor does
-        raise UserError(f"no arguments of ours: {reprlib.repr(arguments)}")
+        raise UserError(f"no arguments that a model can have: {reprlib.repr(arguments)}")
     return Spec(name, **_from_fields(arguments, depth))
 
 

@@ -9,7 +9,6 @@ import matplotlib
 import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 # Every color is drawn as a stand-in, which becomes a variable of the style sheet.
@@ -20,14 +19,14 @@ MARKER_SIGNS = {"o": "●", "^": "▲", "s": "■"}
 _VARIABLES = dict(
     zip(
         (INK, MUTED, GRID, PAPER, ACCENT, SECOND, ALARM),
-        ("ink", "muted", "grid", "paper", "accent", "second", "alarm"),
+        [f"var(--{name})" for name in ("ink", "muted", "grid", "paper", "accent", "second", "alarm")],
         strict=True,
     )
-) | {color: f"c{i}" for i, color in enumerate(CLASS_COLORS)}
+) | {color: f"var(--c{i})" for i, color in enumerate(CLASS_COLORS)}
 
 WIDTH, HEIGHT = 4.7, 3.0
 """Inches. Small, so that the letters can still be read when the page is 390 pixels wide."""
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {
     "svg.fonttype": "none",  # text stays text, in the page's font
     "font.size": 9,
     "text.color": INK,
@@ -48,8 +47,6 @@ _STYLE: dict[str, Any] = {
     "lines.linewidth": 1.6,
     "text.parse_math": False,
 }
-MAX_POINTS = 2000
-"""More dots than this make a picture slower and not clearer."""
 
 
 def curves(
@@ -79,9 +76,9 @@ def histogram(groups: Mapping[str, np.ndarray], label: str, threshold: float | N
         for (name, values), color in zip(finite.items(), (ACCENT, SECOND, ALARM), strict=False):
             weights = np.full(len(values), 100.0 / max(1, len(values)))
             clipped = values.clip(bins[0], bins[-1])
-            style = {"histtype": "stepfilled", "alpha": 0.22, "linewidth": 0}
-            axes.hist(clipped, bins, weights=weights, color=color, **style)
-            axes.hist(clipped, bins, weights=weights, color=color, histtype="step", linewidth=1.5, label=name)
+            edges = bins.tolist()
+            axes.hist(clipped, edges, weights=weights, color=color, histtype="stepfilled", alpha=0.22, linewidth=0)
+            axes.hist(clipped, edges, weights=weights, color=color, histtype="step", linewidth=1.5, label=name)
         if threshold is not None and np.isfinite(threshold):
             axes.axvline(threshold, color=ALARM, linewidth=1.3, linestyle=(0, (4, 2)), label="threshold")
         axes.grid(axis="x", visible=False)
@@ -93,13 +90,11 @@ def scatter(points: np.ndarray, classes: np.ndarray, names: Sequence[str], label
     """Dots (n, 2) of classes 0, 1, ...; -1 is gray. Short names stand in the middle of their dots."""
     with matplotlib.rc_context(_STYLE):
         figure, axes = _axes(*labels, height=4.2)
-        kept = np.unique(np.linspace(0, len(points) - 1, min(len(points), MAX_POINTS)).astype(int))
-        points, classes = points[kept], classes[kept]
         for value in np.unique(classes):
             own = points[classes == value]
             marker = "o" if value < 0 else CLASS_MARKERS[value % len(CLASS_MARKERS)]
             color = MUTED if value < 0 else CLASS_COLORS[value]
-            axes.scatter(*own.T, s=13, color=color, marker=marker, alpha=0.7, linewidths=0)
+            axes.scatter(own[:, 0], own[:, 1], s=13, color=color, marker=marker, alpha=0.7, linewidths=0)
         for value, name in enumerate(names):
             if len(name) <= 4 and name.isascii() and name.isprintable() and (classes == value).any():
                 _name_at(axes, np.median(points[classes == value], 0), name)
@@ -108,7 +103,7 @@ def scatter(points: np.ndarray, classes: np.ndarray, names: Sequence[str], label
 
 def _name_at(axes: Axes, place: np.ndarray, name: str) -> None:
     box = {"boxstyle": "round,pad=0.2", "facecolor": PAPER, "edgecolor": "none", "alpha": 0.8}
-    axes.text(*place, name, ha="center", va="center", fontsize=9.5, weight="bold", bbox=box)
+    axes.text(place[0], place[1], name, ha="center", va="center", fontsize=9.5, weight="bold", bbox=box)
 
 
 def _axes(x: str, y: str, height: float = HEIGHT) -> tuple[Figure, Axes]:
@@ -152,13 +147,13 @@ def _svg(figure: Figure, alt: str) -> Markup:
     out = io.StringIO()
     # The salt names clip paths and markers: one that differs keeps apart the charts of a page.
     with matplotlib.rc_context({"svg.hashsalt": alt}):
-        FigureCanvasSVG(figure).print_svg(out, metadata={"Date": None, "Creator": None})
+        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
     text = out.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r'<g id="[^"]*"', "<g", text)
     text = re.sub(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', r'<svg class="chart" role="img" viewBox="\1">', text, count=1)
-    text = re.sub(r"#010[23][0-9a-f]{2}", lambda found: f"var(--{_VARIABLES[found[0]]})", text)
+    text = re.sub(r"#010[23][0-9a-f]{2}", lambda found: _VARIABLES.get(found[0], found[0]), text)
     return Markup(text.replace("<defs>\n  <style", f"<title>{_plain(alt)}</title>\n<defs>\n  <style", 1))
 
 

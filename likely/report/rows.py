@@ -83,7 +83,7 @@ class Look:
         try:
             gap = abs(float(a[i]) - float(b[i])) / ((self.scales or {}).get(self.columns[i]) or 1.0)
         except (TypeError, ValueError):
-            return 2.0 * (a[i] != b[i])
+            return 2.0 if a[i] != b[i] else 0.0
         return gap if np.isfinite(gap) else 0.0
 
 

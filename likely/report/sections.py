@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from sklearn.decomposition import PCA
 
 from likely.evaluation import Figure
 from likely.report import charts
@@ -14,6 +15,8 @@ from likely.report.rows import Look
 from likely.report.words import MARK_MEANINGS, MARKS, count, duration, number, percent, with_error
 
 MAX_CLASSES = len(charts.CLASS_COLORS)
+MAX_POINTS = 2000
+"""More dots than this make a map slower and not clearer."""
 NATS = {"distortion", "rate", "nll"}
 MAX_LISTED_COLUMNS = 40
 MAX_TABLE_ROWS = 6
@@ -104,9 +107,10 @@ def latent_map(codes: Codes) -> dict[str, Any]:
             "legend": [],
             "others": "",
             "size": 1,
-            "cut": False,
+            "cut": "",
         }
-    points, axes = _plane(values)
+    kept = np.unique(np.linspace(0, len(values) - 1, min(len(values), MAX_POINTS)).astype(int))
+    points, axes = _plane(values[kept])
     classes, names, sizes = _classes(codes.labels, len(values))
     legend = [
         {"color": i, "sign": charts.MARKER_SIGNS[charts.CLASS_MARKERS[i % 3]], "name": name, "rows": sizes[i]}
@@ -114,25 +118,22 @@ def latent_map(codes: Codes) -> dict[str, Any]:
     ]
     others = len(set(_text(codes.labels))) - len(names)
     return {
-        "chart": charts.scatter(points, classes, names, axes),
+        "chart": charts.scatter(points, classes[kept], names, axes),
         "legend": legend,
         "others": count(others, "other class").replace("classs", "classes") if names and others > 0 else "",
         "size": values.shape[1],
-        "cut": len(points) > charts.MAX_POINTS,
+        "cut": f"{len(kept):,}" if len(kept) < len(values) else "",
     }
 
 
 def _plane(values: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
-    if values.shape[1] == 2:
-        return values, ("first value of the code", "second value of the code")
-    centered = values - values.mean(0)
-    left, sizes, _ = np.linalg.svd(centered, full_matrices=False)
-    shares = sizes**2 / max(float((sizes**2).sum()), np.finfo(float).tiny)
+    if values.shape[1] == 2 or len(values) < 3:
+        return values[:, :2], ("first value of the code", "second value of the code")
+    with np.errstate(invalid="ignore"):  # a collapsed code has no variance to share out
+        pca = PCA(2, svd_solver="auto", random_state=0).fit(values)
+    shares = np.nan_to_num(pca.explained_variance_ratio_)
     name = "%s principal axis of the code (%s of its variance)"
-    axes = name % ("first", percent(shares[0])), name % ("second", percent(shares[1]))
-    points = np.zeros((len(values), 2))
-    points[:, : min(2, left.shape[1])] = (left * sizes)[:, :2]
-    return points, axes
+    return pca.transform(values), (name % ("first", percent(shares[0])), name % ("second", percent(shares[1])))
 
 
 def _text(labels: np.ndarray | None) -> list[str]:
@@ -179,7 +180,7 @@ def scores(summary: ScoreSummary) -> dict[str, Any]:
         "needed": math.ceil(1 / summary.false_alarm_rate - 1) if summary.false_alarm_rate > 0 else 0,
         "flagged": f"{flagged:,} of {count(len(test), 'test row')}",
         "share": percent(flagged / max(1, len(test))),
-        "rate": percent(summary.false_alarm_rate),
+        "rate": f"{100 * summary.false_alarm_rate:.3g} %",
         "calibration": count(len(summary.calibration), "calibration row"),
         "kind": summary.kind,
         "unit": summary.unit,

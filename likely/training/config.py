@@ -5,6 +5,9 @@ from typing import Any, Literal
 
 from likely.errors import UserError
 
+POSITIVE = ("epochs", "time_limit", "batch_size", "learning_rate", "max_grad_norm", "patience", "checkpoint_steps")
+"""Settings that have to be greater than zero, where they are given."""
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -23,7 +26,7 @@ class TrainConfig:
     weight_decay: float = 0.0
     """As in AdamW."""
     max_grad_norm: float = 100.0
-    """Per-row gradients are clipped to this norm, per player."""
+    """The gradient of the mean objective of a row is clipped to this norm, per player."""
     patience: int | None = 10
     """Validations without a better objective before training stops; None never stops early."""
     seed: int = 0
@@ -40,7 +43,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.epochs is not None and self.time_limit is not None:
             raise UserError("epochs and time_limit exclude each other: give one of them")
-        for name in ("epochs", "time_limit", "batch_size", "learning_rate", "max_grad_norm", "patience"):
+        for name in POSITIVE:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise UserError(f"{name} must be positive, got {value}")

@@ -1,6 +1,6 @@
 """The training loop: one function for one player, several players and closed form."""
 
-import math
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
@@ -14,11 +14,12 @@ from likely.data.feed import Feed, TensorFeed
 from likely.data.split import Split, split_rows
 from likely.errors import Interrupted, UserError
 from likely.rng import permutation, preserved, restart
+from likely.training.clock import Clock
 from likely.training.config import TrainConfig
 from likely.training.history import History, Progress
 from likely.training.interrupts import StopRequest, stop_requests
+from likely.training.order import ids_by_batch
 from likely.training.plan import (
-    N_MEASURED_STEPS,
     choose_batch_size,
     choose_device,
     choose_precision,
@@ -34,12 +35,6 @@ N_INITIALIZE = 10_000
 """How many training rows a model sees to set its starting values."""
 
 CLOSED_FORM_BATCH = 4096
-
-N_WARM_STEPS = 5
-"""The first steps allocate and compile; time is measured after them."""
-
-TIME_MARGIN = 0.97
-"""Share of the time that is left which steps and validations are planned to fill."""
 
 
 class Store(Protocol):
@@ -90,11 +85,20 @@ def train(
         return _solve(model, feed, split, config, report)
     if not isinstance(model, GradientFitted):
         raise TypeError(f"{type(model).__name__} is neither GradientFitted nor ClosedFormFitted")
-    with preserved(), stop_requests() as request:
-        try:
-            return _descend(model, feed, split, config, store, report, request)
-        finally:
-            model.eval()
+    with preserved(), _left_in_order(model), stop_requests() as request:
+        return _descend(model, feed, split, config, store, report, request)
+
+
+@contextlib.contextmanager
+def _left_in_order(model: Model) -> Iterator[None]:
+    """Afterwards, whatever happens, the model is in evaluation mode; what took gradients does, and holds none."""
+    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    try:
+        yield
+    finally:
+        for parameter, flag in flags:
+            parameter.requires_grad_(flag).grad = None
+        model.eval()
 
 
 class _Passes:
@@ -123,26 +127,6 @@ def _solve(
     report(Progress(1, 1, seconds, 0.0, {}))
     precision = str(next(model.buffers()).dtype).removeprefix("torch.")
     return History(seconds=seconds, stopped="closed form", precision=precision, batch_size=CLOSED_FORM_BATCH)
-
-
-def steps_of_ids(train_ids: np.ndarray, batch_size: int, seed: int, first: int) -> Iterator[np.ndarray]:
-    """Ids of batch `first`, `first` + 1, ... without end, each of full size.
-
-    Epochs follow each other without a gap, each a permutation of its own, so every row is seen once an epoch.
-    """
-    n = len(train_ids)
-
-    def order(epoch: int) -> np.ndarray:
-        return train_ids[permutation(n, seed, "order", epoch)]
-
-    epoch, offset = divmod(first * batch_size, n)
-    rest = order(epoch)[offset:]
-    while True:
-        while len(rest) < batch_size:
-            epoch += 1
-            rest = np.concatenate([rest, order(epoch)])
-        yield rest[:batch_size]
-        rest = rest[batch_size:]
 
 
 def _descend(
@@ -196,71 +180,9 @@ def _begin(run: Run) -> None:
     if batch.condition is not None:
         run.model.remember_conditions(batch.condition)
     run.model.initialize(batch)
-    rows = Batch(*(None if value is None else value[: run.batch_size] for value in batch))
+    run.keep()
+    rows = Batch(batch.x[: run.batch_size], None if batch.condition is None else batch.condition[: run.batch_size])
     run.precision = choose_precision(config, run.model, rows)
     if config.time_limit is None:
         run.set_length(choose_total_steps(config, len(train_ids), run.batch_size * run.batches_per_step))
     run.validate()
-
-
-def ids_by_batch(train_ids: np.ndarray, batch_size: int, seed: int, first: int) -> Iterator[np.ndarray]:
-    """Ids of batch `first`, `first` + 1, ... without end, each of full size.
-
-    Epochs follow each other without a gap, each a permutation of its own, so every row is seen once an epoch.
-    """
-    n = len(train_ids)
-    epoch, offset = divmod(first * batch_size, n)
-    rest = train_ids[permutation(n, seed, "order", epoch)][offset:]
-    while True:
-        while len(rest) < batch_size:
-            epoch += 1
-            rest = np.concatenate([rest, train_ids[permutation(n, seed, "order", epoch)]])
-        yield rest[:batch_size]
-        rest = rest[batch_size:]
-
-
-class Clock:
-    """What time it is for a run: how long so far, how long still, and whether a checkpoint is due."""
-
-    def __init__(self, config: TrainConfig, run: Run) -> None:
-        self.config, self.run, self.before = config, run, run.seconds
-        self.start = self.last_checkpoint = time.monotonic()
-        self.mark: tuple[int, float] | None = None
-
-    def tick(self) -> None:
-        """After each step: counts the seconds and, under a time limit, fixes the length of the run once."""
-        run = self.run
-        run.seconds = self.before + time.monotonic() - self.start
-        if self.mark is None and run.step >= N_WARM_STEPS:
-            self.mark = (run.step, run.seconds)
-        if run.total_steps == 0 and run.step >= N_MEASURED_STEPS and self.config.time_limit is not None:
-            left = TIME_MARGIN * (self.config.time_limit - run.seconds)
-            run.set_length(run.step + self._steps_in(max(left, 0.0)))
-
-    def _steps_in(self, seconds: float) -> int:
-        each = self.seconds_per_step() or 1.0
-        steps = seconds / each
-        for _ in range(3):  # the number of validations depends on the length, and the length on their number
-            interval = self.run.interval_of(math.ceil(self.run.step + steps))
-            steps = seconds / (each + self.run.validation_seconds / interval)
-        return max(1, int(steps))
-
-    def seconds_per_step(self) -> float | None:
-        """Since the first steps, validations counted in; None at the start."""
-        if self.mark is None or self.run.step == self.mark[0]:
-            return None
-        return (self.run.seconds - self.mark[1]) / (self.run.step - self.mark[0])
-
-    def checkpoint_due(self) -> bool:
-        """Whether so many seconds or steps have passed."""
-        steps, now = self.config.checkpoint_steps, time.monotonic()
-        due = now - self.last_checkpoint >= self.config.checkpoint_every
-        due = due or (steps is not None and self.run.step % steps == 0)
-        self.last_checkpoint = now if due else self.last_checkpoint
-        return due
-
-    def progress(self) -> Progress:
-        """Where the run is."""
-        run, each = self.run, self.seconds_per_step()
-        remaining = each * (run.total_steps - run.step) if each is not None and run.total_steps else None
-        return Progress(run.step, run.total_steps, run.seconds, remaining, run.rows[-1] if run.rows else {})

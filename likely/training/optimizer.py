@@ -1,6 +1,7 @@
 """One player's optimizer: fused, clipped, and guarded against steps that are not finite, all on the device."""
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,6 @@ class PlayerOptimizer:
         settings = {"lr": config.learning_rate, "weight_decay": config.weight_decay, **player.optimizer}
         self.highest_rate = settings["lr"]
         self.max_norm = config.max_grad_norm
-        # capturable-free: the rate is a tensor so that changing it never recompiles or synchronizes.
         self.optimizer = torch.optim.AdamW(list(self.parameters.values()), fused=True, **settings)
 
     def step(self, objective: Tensor, share: float) -> Tensor:
@@ -52,13 +52,12 @@ class PlayerOptimizer:
             for key, value in self.optimizer.state[parameter].items()
         }
 
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        """Puts back what `state` gave."""
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Puts back what `state` gave; the tensors given stay the caller's own."""
         for key, value in state.items():
             name, _, slot = key.rpartition("/")
             parameter = self.parameters[name]
-            device = "cpu" if slot == "step" and parameter.device.type == "cpu" else parameter.device
-            self.optimizer.state[parameter][slot] = value.to(device)
+            self.optimizer.state[parameter][slot] = value.to(parameter.device, copy=True)
 
 
 def learning_rate_share(step: int, total_steps: int, warmup: int) -> float:
@@ -72,19 +71,15 @@ def learning_rate_share(step: int, total_steps: int, warmup: int) -> float:
     return rise * 0.5 * (1 + math.cos(math.pi * min(1.0, step / total_steps)))
 
 
-class WeightAverage:
-    """An exponential moving average of a model's floating-point state, for objectives that choose nothing."""
+@torch.no_grad()
+def average_in(average: Mapping[str, Tensor], model: nn.Module, step: int, decay: float = 0.999) -> None:
+    """Moves an exponential moving average of a model's state toward its present one, in place.
 
-    def __init__(self, model: nn.Module, decay: float = 0.999) -> None:
-        self.decay = decay
-        self.state = {name: value.detach().clone() for name, value in model.state_dict().items()}
-
-    @torch.no_grad()
-    def update(self, model: nn.Module, step: int) -> None:
-        """Moves toward the model's present weights; faster at first, so that the start is forgotten."""
-        decay = min(self.decay, (1 + step) / (10 + step))
-        for name, value in model.state_dict().items():
-            if value.is_floating_point():
-                self.state[name].lerp_(value, 1 - decay)
-            else:
-                self.state[name].copy_(value)
+    Faster at first, so that the start is forgotten. What is not floating-point is copied.
+    """
+    decay = min(decay, (1 + step) / (10 + step))
+    for name, value in model.state_dict().items():
+        if value.is_floating_point():
+            average[name].lerp_(value, 1 - decay)
+        else:
+            average[name].copy_(value)

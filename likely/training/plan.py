@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from likely.contract import Batch, GradientFitted
+from likely.errors import UserError
 from likely.training.config import TrainConfig
 
 N_MEASURED_STEPS = 50
@@ -35,7 +36,15 @@ def choose_device(name: str) -> torch.device:
     """The device of that name; "auto" is CUDA where there is one."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UserError(f"no device is named {name!r}; give auto, cpu, cuda or cuda:1") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UserError(
+            f"there is no device {name} here, only {torch.cuda.device_count()} CUDA devices; give auto or cpu"
+        )
+    return device
 
 
 def choose_batch_size(config: TrainConfig, n_train: int) -> int:
@@ -63,7 +72,7 @@ def choose_validation_interval(total_steps: int, n_validation: int, rows_per_ste
 @contextlib.contextmanager
 def compute_settings(model: GradientFitted, batch_size: int) -> Iterator[None]:
     """Threads that suit the size of a step, and denormal numbers flushed to zero; as it was afterwards."""
-    threads = torch.get_num_threads()
+    threads, flushed = torch.get_num_threads(), _flushes_denormals()
     work = sum(parameter.numel() for parameter in model.parameters()) * batch_size
     if work < TINY_WORK:
         torch.set_num_threads(1)
@@ -71,8 +80,12 @@ def compute_settings(model: GradientFitted, batch_size: int) -> Iterator[None]:
     try:
         yield
     finally:
-        torch.set_flush_denormal(False)
+        torch.set_flush_denormal(flushed)
         torch.set_num_threads(threads)
+
+
+def _flushes_denormals() -> bool:
+    return float(torch.tensor(torch.finfo(torch.float64).tiny, dtype=torch.float64) / 2) == 0
 
 
 @dataclass(frozen=True)
@@ -88,11 +101,20 @@ class Precision:
 
 
 def choose_precision(config: TrainConfig, model: GradientFitted, batch: Batch) -> Precision:
-    """The precision that was asked for, or bfloat16 where a few steps of it are clearly faster."""
+    """The precision that was asked for, or bfloat16 where a few steps of it are clearly faster.
+
+    Raises:
+        UserError: if float64 is asked for, and the model is none.
+    """
+    if batch.x.dtype == torch.float64:
+        return Precision("float64", "as the model is")
+    if config.precision == "float64":
+        raise UserError("precision float64 needs a model and rows of float64: call model.double() first")
     if config.precision != "auto":
         return Precision(config.precision, "as asked for")
     if sum(parameter.numel() for parameter in model.parameters()) * len(batch.x) < BFLOAT16_WORK:
         return Precision("float32", "the network is small")
+    model.eval()  # what moves without a gradient must not move before the first step
     names = ("float32", "bfloat16")
     seconds = {name: _seconds_per_step(model, batch, Precision(name, "")) for name in names}
     gain = seconds["float32"] / seconds["bfloat16"]

@@ -1,9 +1,9 @@
 """A run: everything that changes while a model is trained, and that a checkpoint therefore holds."""
 
-import json
+import functools
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,11 +12,12 @@ from torch import Tensor
 from likely.contract import Batch, GradientFitted, NoHeldOutObjective, Objective
 from likely.data.feed import Feed
 from likely.data.split import Split
-from likely.errors import Diverged, UserError
+from likely.errors import Diverged
 from likely.rng import restart
 from likely.training.config import TrainConfig
 from likely.training.history import History
-from likely.training.optimizer import PlayerOptimizer, WeightAverage, learning_rate_share
+from likely.training.identity import check_identity, identity_of
+from likely.training.optimizer import PlayerOptimizer, average_in, learning_rate_share
 from likely.training.plan import Precision, choose_validation_interval
 
 MIN_ANNEAL = 100
@@ -27,11 +28,19 @@ steps that led there, from this share of the highest rate: it finds what a plate
 
 VALIDATION_BATCH = 512
 
-NUMBERS = ("step", "total_steps", "interval", "best_step", "misses", "anneal_from", "seconds", "rows", "names")
+NUMBERS = (
+    "step",
+    "total_steps",
+    "interval",
+    "best_step",
+    "misses",
+    "anneal_from",
+    "seconds",
+    "validation_seconds",
+    "rows",
+    "names",
+)
 """The attributes of a run that JSON can hold."""
-
-FREE_SETTINGS = ("checkpoint_every", "checkpoint_steps", "device")
-"""Settings that may differ when a run is resumed."""
 
 
 class Run:
@@ -51,7 +60,8 @@ class Run:
         self.optimizers = {name: PlayerOptimizer(model, player, config) for name, player in model.players().items()}
         # Every step of every player sees rows of its own.
         self.batches_per_step = sum(player.steps for player in model.players().values())
-        self.average = WeightAverage(model) if isinstance(model, NoHeldOutObjective) else None
+        self.averages = isinstance(model, NoHeldOutObjective)
+        # What the run ends with: the best weights on rows held out or, where those choose nothing, an average.
         self.best = {name: value.detach().clone() for name, value in model.state_dict().items()}
         self.precision = Precision("float32", "")
         self.step = self.total_steps = self.interval = self.best_step = self.misses = 0
@@ -88,20 +98,23 @@ class Run:
         """One step of every player, each on batches of its own."""
         self.model.train()
         restart(self.config.seed, "step", self.step)
-        share = self._share()
         means: dict[str, Tensor] = {}
         for name, player in self.model.players().items():
             self._let_move(name)
-            for _ in range(player.steps):
-                objective = self._objective(self.feed.ready(next(batches), self.device), name)
-                means[_named("skipped", name)] = self.optimizers[name].step(objective.total, share)
-            means |= _means(objective, "train", name)
+            means |= _mean_of([self._move(name, next(batches)) for _ in range(player.steps)])
         self.model.after_step()
         self.step += 1
-        if self.average is not None:
-            self.average.update(self.model, self.step)
+        if self.averages:
+            average_in(self.best, self.model, self.step)
+            self.best_step = self.step
         self.names = list(means)
         self.pending.append(torch.stack([value.float() for value in means.values()]))
+
+    def _move(self, player: str, batch: Batch) -> dict[str, Tensor]:
+        """One step of one player; the objective it moved on, and whether it was skipped."""
+        objective = self._objective(self.feed.ready(batch, self.device), player)
+        skipped = self.optimizers[player].step(objective.total, self._share())
+        return {_named("skipped", player): skipped, **_means(objective, "train", player)}
 
     def _share(self) -> float:
         if self.anneal_from is None:
@@ -161,9 +174,8 @@ class Run:
         head = {"step": self.step, "epoch": self._epoch(self.step), "seconds": self.seconds}
         self.rows.append(head | {"learning_rate": self.config.learning_rate * self._share()} | row)
         self.pending.clear()
-        score = row.get("validation", row.get("train", math.inf))
-        if self.average is None:
-            self._compare(score if math.isfinite(score) else math.inf)
+        if not self.averages:
+            self._compare(self._score(row))
         self.validation_seconds = time.monotonic() - start
 
     @torch.no_grad()
@@ -179,16 +191,27 @@ class Run:
                     sums[name] = sums.get(name, 0.0) + mean.double() * len(rows.x)
         return {name: float(value) / len(ids) for name, value in sums.items()}
 
+    def _score(self, row: Mapping[str, float]) -> float:
+        """What chooses: the objectives of all players on the rows held out; on the training rows if there are none."""
+        part = "validation" if len(self.split.validation) else "train"
+        score = sum(row.get(_named(part, player), math.inf) for player in self.optimizers)
+        return score if math.isfinite(score) else math.inf
+
     def _compare(self, score: float) -> None:
         if score < self.best_score:
-            self.best_score, self.best_step, self.misses = score, self.step, 0
-            for name, value in self.model.state_dict().items():
-                self.best[name].copy_(value)
-            return
-        self.misses += 1
+            self.best_score, self.misses = score, 0
+            self.keep()
+        elif self.step > 0:
+            self.misses += 1
         patience = self.config.patience
         if patience is not None and self.misses >= patience and self.anneal_from is None and not self.finished:
             self._anneal()
+
+    def keep(self) -> None:
+        """Takes the present weights for those that the run would end with."""
+        self.best_step = self.step
+        for name, value in self.model.state_dict().items():
+            self.best[name].copy_(value)
 
     def _anneal(self) -> None:
         """Goes back to the best weights and lets the rate fall to zero from there."""
@@ -200,14 +223,11 @@ class Run:
 
     def finish(self) -> History:
         """Puts the best weights (or their average) into the model, and says how it went."""
-        self.model.load_state_dict(self.best if self.average is None else self.average.state)
-        for parameter in self.model.parameters():
-            parameter.requires_grad_(True)
-        self.model.eval()
+        self.model.load_state_dict(self.best)
         return History(
             rows=self.rows,
             total_steps=self.total_steps,
-            best_step=self.best_step if self.average is None else self.step,
+            best_step=self.best_step,
             precision=self.precision.name,
             batch_size=self.batch_size,
             seconds=self.seconds,
@@ -217,25 +237,21 @@ class Run:
 
     # What a checkpoint holds.
 
+    @functools.cached_property
     def identity(self) -> dict[str, Any]:
-        """What has to be the same for a stored state to be this run's."""
-        arguments = {f"model argument {name}": repr(value) for name, value in self.model.config().items()}
-        settings = {name: value for name, value in self.config.to_json().items() if name not in FREE_SETTINGS}
-        parts = {f"rows to {name}": len(getattr(self.split, name)) for name in ("train", "validation")}
-        return {"model": type(self.model).__name__, **arguments, **settings, **parts, "data": self.feed.digest()}
+        """What has to be the same for a stored state to be this run's; takes a pass over the data, once."""
+        return identity_of(self.model, self.feed, self.split, self.config)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors and JSON-able numbers that `load_state` takes."""
         tensors = {f"model/{name}": value for name, value in self.model.state_dict().items()}
         tensors |= {f"best/{name}": value for name, value in self.best.items()}
-        if self.average is not None:
-            tensors |= {f"average/{name}": value for name, value in self.average.state.items()}
         for player, optimizer in self.optimizers.items():
             tensors |= {f"optimizer/{player}/{name}": value for name, value in optimizer.state().items()}
         if self.pending:
             tensors["pending"] = torch.stack(self.pending)
         numbers = {name: getattr(self, name) for name in NUMBERS}
-        numbers |= {"precision": [self.precision.name, self.precision.why], "identity": self.identity()}
+        numbers |= {"precision": [self.precision.name, self.precision.why], "identity": self.identity}
         return tensors, numbers | {"best_score": self.best_score if math.isfinite(self.best_score) else None}
 
     def load_state(self, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
@@ -244,13 +260,10 @@ class Run:
         Raises:
             UserError: if it is the state of a run with other data or settings; says what differs.
         """
-        self._check_identity(numbers["identity"])
+        check_identity(numbers["identity"], self.identity)
         self.model.load_state_dict(_under("model/", tensors))
         for name, value in _under("best/", tensors).items():
             self.best[name].copy_(value)
-        if self.average is not None:
-            for name, value in _under("average/", tensors).items():
-                self.average.state[name].copy_(value)
         for player, optimizer in self.optimizers.items():
             optimizer.load_state(_under(f"optimizer/{player}/", tensors))
         self.pending = list(tensors["pending"].to(self.device)) if "pending" in tensors else []
@@ -258,19 +271,6 @@ class Run:
             setattr(self, name, numbers[name])
         self.precision = Precision(*numbers["precision"])
         self.best_score = math.inf if numbers["best_score"] is None else numbers["best_score"]
-
-    def _check_identity(self, stored: Mapping[str, Any]) -> None:
-        own = json.loads(json.dumps(self.identity()))
-        changed = [
-            f"{name} was {stored.get(name)}, is {own.get(name)}"
-            for name in dict.fromkeys([*stored, *own])
-            if stored.get(name) != own.get(name)
-        ]
-        if changed:
-            raise UserError(
-                f"the unfinished run cannot be resumed, it is of other data or settings: {'; '.join(changed[:4])}. "
-                "Give what was given then, or start afresh without --resume"
-            )
 
 
 def _named(part: str, player: str, term: str = "") -> str:
@@ -281,6 +281,13 @@ def _means(objective: Objective, part: str, player: str) -> dict[str, Tensor]:
     """The mean of the total and of each term over the batch, by the names that the history prints."""
     means = {_named(part, player): objective.total.detach().mean()}
     return means | {_named(part, player, name): value.detach().mean() for name, value in objective.terms.items()}
+
+
+def _mean_of(steps: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean of each number over the steps of one player."""
+    if len(steps) == 1:
+        return steps[0]
+    return {name: torch.stack([step[name] for step in steps]).mean(0) for name in steps[0]}
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

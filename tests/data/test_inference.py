@@ -1,0 +1,143 @@
+"""The rules by which data is read, and what nothing can be learned from."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from likely.data import describe, infer_schema, open_source
+from likely.data.statistics import Statistics
+from likely.errors import DataError
+
+RNG = np.random.default_rng(0)
+
+
+def test_scaled_features_are_real_and_flat_pixels_are_not():
+    scaled = RNG.random((200, 5))
+    assert infer_schema(open_source(scaled)).domain == "real"
+    pixels = np.where(RNG.random((200, 5)) < 0.3, 0.0, scaled)
+    assert infer_schema(open_source(pixels)).domain == "unit"
+    few = np.where(RNG.random((200, 5)) < 0.2, 0.0, scaled)
+    assert infer_schema(open_source(few)).domain == "real"
+
+
+def test_counts_of_features_are_real():
+    assert infer_schema(open_source(RNG.integers(0, 200, (50, 4)))).domain == "real"
+
+
+def test_a_domain_can_be_set_to_real():
+    schema = infer_schema(open_source(RNG.integers(0, 16, (50, 4), dtype=np.uint8)), domain="real")
+    assert schema.domain == "real"
+    assert len(schema.columns) == 4
+    with pytest.raises(DataError, match="real"):
+        infer_schema(open_source("digits"), domain="gaussian")
+
+
+def test_0_1_columns_of_a_table_are_numbers():
+    schema = infer_schema(open_source(pd.DataFrame({"a": [0, 1, 1], "b": [1, 0, 1]})))
+    assert schema.domain == "real"
+    assert [column.kind for column in schema.columns] == ["numeric", "numeric"]
+
+
+def test_only_the_given_rows_are_learned_from():
+    rows = RNG.normal(size=(100, 2))
+    ids = np.arange(0, 100, 3)
+    column = infer_schema(open_source(rows), ids=ids).columns[1]
+    np.testing.assert_allclose([column.location, column.scale], [rows[ids, 1].mean(), rows[ids, 1].std()])
+
+
+def test_classes_of_labels_in_their_order():
+    assert infer_schema(open_source("digits")).classes == tuple("0123456789")
+
+
+def test_statistics_of_blocks_are_those_of_the_whole():
+    values = RNG.normal(1e6, [1e-3, 1, 1e3], (1000, 3))
+    values[RNG.random(values.shape) < 0.1] = np.nan
+    statistics = Statistics(3)
+    for start in range(0, 1000, 37):
+        statistics.add(values[start : start + 37])
+    np.testing.assert_allclose(statistics.mean, np.nanmean(values, 0), rtol=1e-14)
+    np.testing.assert_allclose(statistics.scale, np.nanstd(values, 0), rtol=1e-7)
+    np.testing.assert_array_equal(statistics.low, np.nanmin(values, 0))
+    np.testing.assert_array_equal(statistics.missing, np.isnan(values).sum(0))
+
+
+def test_a_block_without_values_changes_nothing():
+    statistics = Statistics(1)
+    for values in ([np.nan, np.nan], [1.0, 3.0], [np.nan]):
+        statistics.add(np.array(values)[:, None])
+    assert (statistics.mean[0], statistics.scale[0], statistics.count[0]) == (2.0, 1.0, 2)
+
+
+CORPUS = {
+    "no row": (np.ones((0, 3)), ["no row", "at least 2"]),
+    "one row": (np.ones((1, 3)), ["one row", "at least 2"]),
+    "one value": (np.full((5, 3), 7.0), ["every value is 7", "nothing to learn"]),
+    "one gray": (np.full((5, 4, 4), 7, np.uint8), ["every value is 7"]),
+    "one column": (np.full((5, 1), 2.5), ["every value is 2.5"]),
+    "constant columns": (np.tile([1.0, 2.0], (5, 1)), ["every column is constant"]),
+    "all NaN": (np.full((5, 3), np.nan), ["missing"]),
+    "a column of NaN": (np.column_stack([np.arange(5.0), np.full(5, np.nan)]), ["column 1", "missing"]),
+    "inf": (np.array([[0.0, 1], [2, np.inf]]), ["row 1", "column 1", "inf"]),
+    "inf in an image": (np.where(np.arange(32).reshape(2, 4, 4) == 21, -np.inf, 0.5), ["row 1", "(1, 1)", "-inf"]),
+    "too large": (np.array([[1e200], [-1e200], [0]]), ["column 0", "1e+200"]),
+}
+
+
+@pytest.mark.parametrize("name", CORPUS)
+def test_nothing_can_be_learned_from(name):
+    rows, words = CORPUS[name]
+    with pytest.raises(DataError) as caught:
+        infer_schema(open_source(rows))
+    assert "\n" not in str(caught.value)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_a_tiny_spread_far_from_zero_is_a_spread():
+    rows = np.column_stack([np.full(6, 1e8), RNG.normal(size=6)])
+    rows[::2, 0] = np.nextafter(1e8, 2e8)
+    column = infer_schema(open_source(rows)).columns[0]
+    assert column.constant is None
+    assert column.scale == pytest.approx(rows[:, 0].max() - rows[:, 0].min(), rel=0.6)
+
+
+def test_description_tells_what_is_wrong(tmp_path):
+    frame = pd.DataFrame(
+        {
+            "id": np.arange(100), "age": ["1", "2", "3", "?"] * 25, "gap": [1.0, None, 2.0, 5.0] * 25,
+            "same": 3, "good": RNG.normal(size=100), "y": 1,
+        }
+    )  # fmt: skip
+    source = open_source(frame, label="y")
+    with pytest.warns(UserWarning, match="same"):
+        schema = infer_schema(source)
+    found = describe(source, schema)
+    assert (found.name, found.rows, found.row_shape, found.missing) == ("DataFrame", 100, (5,), 25)
+    assert found.labels == "1 classes: 1 (100 rows)"
+    problems = "\n".join(found.problems)
+    for line in (
+        "100 rows",
+        '"id" seems to number',
+        "'?'",
+        '"gap": 25 of 100',
+        '"same" is always 3',
+        "all labels are the same",
+    ):
+        assert line in problems
+    assert "good" not in problems
+    assert [column.kind for column in found.columns] == ["numeric", "categorical", "numeric", "constant", "numeric"]
+    assert found.to_json()["columns"][2]["missing"] == 25
+
+
+def test_description_of_digits_finds_no_fault():
+    source = open_source("digits")
+    found = describe(source, infer_schema(source))
+    assert found.problems == ()
+    assert found.domain == "levels: whole numbers from 0 to 16"
+    assert found.labels.startswith("10 classes: 0 (178 rows)")
+
+
+def test_description_counts_official_parts(tmp_path):
+    np.savez(tmp_path / "a.npz", x_train=RNG.random((300, 4, 4)), x_test=RNG.random((40, 4, 4)))
+    source = open_source(tmp_path / "a.npz")
+    assert describe(source, infer_schema(source)).parts == {"train": 300, "test": 40}
