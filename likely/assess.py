@@ -292,8 +292,9 @@ def _verdict(figure: Figure, model: str) -> str:
         return ""
     higher = figure.better == "higher"
     other = (max if higher else min)(others, key=lambda row: others[row])
-    wins = (figure.values[model] > others[other]) == higher
+    own, numbers = figure.values[model], f"{figure.values[model]:.4g} against {others[other]:.4g}"
+    if own == others[other]:
+        return f"{figure.name}: no better and no worse than {other}, {numbers}."
     words = {"more": "more", "fewer": "fewer", "better": "better", "other": other}
-    words |= {} if wins else {"more": "LESS", "fewer": "MORE", "better": "WORSE"}
-    numbers = f"{figure.values[model]:.4g} against {others[other]:.4g}"
+    words |= {} if (own > others[other]) == higher else {"more": "LESS", "fewer": "MORE", "better": "WORSE"}
     return f"{WORDS[figure.name].format(**words)}: {figure.name} {numbers}."

@@ -1,9 +1,11 @@
 """`fit`: from data and a model's name to a `Fitted`."""
 
+import contextlib
 import datetime
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -13,8 +15,10 @@ from torch import Tensor
 from likely.contract import ClosedFormFitted, Density, Model, TakesMissing
 from likely.data import Schema, Source, infer_schema, open_source
 from likely.data.feed import SourceFeed
+from likely.data.folders import is_image_name
 from likely.data.split import Split, split_rows
 from likely.data.subset import Subset
+from likely.data.tables import TableSource
 from likely.errors import DataError, UserError
 from likely.fitted import Fitted, one_hot
 from likely.likelihoods import Likelihood, default_likelihood
@@ -31,6 +35,9 @@ FEW_ROWS = 500
 N_FOLDS = 5
 
 Calibrate = Literal["auto", "held-out", "cross-fitting", "none"]
+
+OPENING: dict[str, Any] = {"label": None, "drop": (), "size": None, "channels": None}
+"""The options that data is opened with, which a fit writes down so that the data can be opened again."""
 
 
 @dataclass(frozen=True)
@@ -169,24 +176,24 @@ def carry_out(
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Fitted:
     """Does what `prepare` prepared; `options` say how the data was opened, None where nobody can open it again."""
-    source, seed = recipe.source, recipe.config.seed
-    shares = choose_shares(len(source), calibrate, test)
-    split = split_rows(len(source), seed, **shares, official=source.parts)
+    split, calibrate = choose_split(recipe.source, recipe.config.seed, calibrate, test)
     fitted = fit_rows(recipe, split, store, on_progress)
-    if shares["calibration"]:
-        fitted.calibration = Calibration(_surprise_of(fitted, recipe, split.calibration))
-    elif calibrate != "none":
+    if calibrate == "cross-fitting":
         fitted.calibration = cross_fit(recipe, np.union1d(split.train, split.validation), on_progress)
-    fitted.info |= _info(recipe, split, fitted.history, chosen)
+    elif calibrate == "held-out":
+        fitted.calibration = Calibration(_surprise_of(fitted, recipe, split.calibration))
+    fitted.info |= _info(recipe, split, fitted.history, chosen, calibrate)
     fitted.info["data"]["options"] = None if options is None else dict(options)
-    fitted.info["shares"] = shares
+    fitted.info["test"] = float(test)
     return fitted
 
 
-def choose_shares(n_rows: int, calibrate: Calibrate = "auto", test: float = 0.1) -> dict[str, float]:
-    """The shares of the rows for calibration and test; few rows calibrate by cross-fitting, and none is set aside."""
-    held_out = n_rows >= FEW_ROWS if calibrate == "auto" else calibrate == "held-out"
-    return {"calibration": 0.1 if held_out else 0.0, "test": test}
+def choose_split(source: Source, seed: int, calibrate: Calibrate, test: float) -> tuple[Split, Calibrate]:
+    """Which rows serve what, and where p-values come from; few rows calibrate by cross-fitting."""
+    if calibrate == "auto":
+        calibrate = "cross-fitting" if len(source) < FEW_ROWS else "held-out"
+    share = 0.1 if calibrate == "held-out" else 0.0
+    return split_rows(len(source), seed, calibration=share, test=test, official=source.parts), calibrate
 
 
 def reopen(info: Mapping[str, Any]) -> tuple[Source, Split]:
@@ -199,30 +206,42 @@ def reopen(info: Mapping[str, Any]) -> tuple[Source, Split]:
         case {
             "data": {"name": str(name), "digest": str(digest), "options": dict(options)},
             "train": {"seed": int(seed)},
-            "shares": {"calibration": float(calibration), "test": float(test)},
-        } if options.keys() == OPTIONS:
+            "calibration": "held-out" | "cross-fitting" | "none" as calibrate,
+            "test": float(test),
+        } if options.keys() == OPENING.keys() and 0 <= test < 1:
             source = open_source(name, **options)
         case _:
-            raise DataError("the model does not say how to open the data that it learned; name the data")
+            raise DataError("the model does not say how to open the data that it learned: name the data")
     if source.digest() != digest:
-        raise DataError(f"{name} has changed since the fit, so its test rows cannot be told from the others")
-    return source, split_rows(len(source), seed, calibration=calibration, test=test, official=source.parts)
+        raise DataError(f"{name} has changed since the fit, so its test rows cannot be told: name rows to test on")
+    return source, choose_split(source, seed, calibrate, test)[0]
 
 
 def open_like(info: Mapping[str, Any], data: Any, label: str | None = None) -> Source:
     """Opens other data as that of the fit was opened, by those of its options that apply to it.
 
-    A column that served as label or was dropped at fit does so again where there is one, and need not be there.
+    A column that served as label or was left out at fit does so again where there is one, and need not be there.
+
+    Args:
+        info: of the fitted model.
+        data: as for `open_source`.
+        label: the column that holds labels, where it is another than at fit.
     """
-    options = dict(info.get("data", {}).get("options") or {})
-    if isinstance(data, str | os.PathLike) and (os.path.isdir(data) or is_image_name(os.fspath(data))):
-        return open_source(data, size=options.get("size"), channels=options.get("channels"))
-    source = open_source(data, label=label)
+    options = OPENING | ((info.get("data") or {}).get("options") or {})
+    known = label or options["label"]
+    if isinstance(data, str | os.PathLike):
+        if os.path.isdir(data) or is_image_name(os.fspath(data)):
+            return open_source(data, label=label, size=options["size"], channels=options["channels"])
+        if os.fspath(data).endswith(".npz") and known:
+            with contextlib.suppress(*(() if label else (DataError,))):
+                return open_source(data, label=known)
+    source = open_source(data)
     if not isinstance(source, TableSource):
-        return source
+        return source if label is None else open_source(data, label=label)
     there = source.table.column_names
-    known = options.get("label") if label is None else None
-    return source.without([name for name in options.get("drop", ()) if name in there], known if known in there else None)
+    drop = [name for name in options["drop"] if name in there]
+    known = known if label or known in there else None
+    return TableSource(source.table, name=source.name, label=known, drop=drop, frame=source.frame)
 
 
 def _complete(spec: Spec, schema: Schema) -> tuple[Spec, list[str]]:
@@ -267,18 +286,22 @@ def fit_rows(
     return Fitted(model, recipe.spec, recipe.schema, history=history)
 
 
-def cross_fit(
-    recipe: Recipe, ids: np.ndarray, on_progress: Callable[[Progress], None] | None = None
-) -> Calibration:
+def cross_fit(recipe: Recipe, ids: np.ndarray, on_progress: Callable[[Progress], None] | None = None) -> Calibration:
     """Calibrates on rows that also teach: each fold is judged by a model that learned from the others."""
     order = ids[permutation(len(ids), recipe.config.seed, "folds")]
     surprises = []
-    for fold in np.array_split(order, min(N_FOLDS, len(order))):
+    folds = np.array_split(order, min(N_FOLDS, len(order)))
+    for number, fold in enumerate(folds, 1):
         rest = np.setdiff1d(ids, fold)
         inner = split_rows(len(rest), recipe.config.seed, calibration=0, test=0)
         split = Split(rest[inner.train], rest[inner.validation], inner.calibration, inner.test)
-        surprises.append(_surprise_of(fit_rows(recipe, split), recipe, fold))
+        watch = on_progress and partial(_tell, on_progress, f"calibrating, {number} of {len(folds)}")
+        surprises.append(_surprise_of(fit_rows(recipe, split, None, watch), recipe, fold))
     return Calibration(np.concatenate(surprises), cross_fitted=True)
+
+
+def _tell(on_progress: Callable[[Progress], None], doing: str, progress: Progress) -> None:
+    on_progress(replace(progress, doing=doing))
 
 
 def _surprise_of(fitted: Fitted, recipe: Recipe, ids: np.ndarray) -> np.ndarray:

@@ -197,7 +197,7 @@ def test_new_directory_survives_an_error_anywhere(tmp_path, code):
                 fill(path, NEW)
         except UserError as error:
             message = str(error)
-        assert contents(standing(path)) in (whole(OLD), whole(NEW))
+        assert contents(path) in (whole(OLD), whole(NEW)), "in its place again, as nobody was killed"
         assert not [entry for entry in path.parent.iterdir() if ".tmp-" in entry.name]
         if message:
             assert str(path) in message

@@ -137,6 +137,7 @@ def test_tied_tensors_are_kept_once_and_tied_again(tmp_path, known, tie):
     assert head.count(b'b.weight"') + head.count(b'b.weight\\"') == 1
     loaded = load(tmp_path / "model").model
     assert loaded.b.weight is loaded.a.weight
+    assert loaded.empty is not loaded.also_empty
     assert same(model, loaded)
     assert torch.equal(loaded.scratch, torch.full((3,), 7.0, dtype=torch.float64))
     loaded.a.weight.data.fill_(2.0)

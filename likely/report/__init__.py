@@ -1,6 +1,7 @@
-"""The report: one HTML file, no network, made of plain arrays and numbers."""
+"""The report: one HTML file, no network. `gather` asks a fitted model, `render` writes the page."""
 
 from likely.report.contents import Codes, Reconstructions, ReportData, Samples, ScoreSummary
+from likely.report.gather import ReportParts, gather
 from likely.report.page import render
 
-__all__ = ["Codes", "Reconstructions", "ReportData", "Samples", "ScoreSummary", "render"]
+__all__ = ["Codes", "Reconstructions", "ReportData", "ReportParts", "Samples", "ScoreSummary", "gather", "render"]

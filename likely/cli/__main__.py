@@ -1,0 +1,5 @@
+"""`python -m likely.cli` is `likely`."""
+
+from likely.cli import main
+
+main()

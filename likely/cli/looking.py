@@ -1,0 +1,193 @@
+"""`likely data` and `likely models`: looking before fitting."""
+
+import re
+import textwrap
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from likely.cli.options import Channels, Drop, Label, Size, Source, as_size
+from likely.cli.screen import clean, console, facts, table, title
+
+if TYPE_CHECKING:
+    from likely.data import Description
+    from likely.registry import Spec
+
+MAX_COLUMNS, MAX_PROBLEMS = 200, 30
+
+CAPABILITIES = {
+    "Encoder": "encode",
+    "Decoder": "decode",
+    "Reconstructor": "recon-\nstruct",
+    "Sampler": "sample",
+    "ExactDensity": "exact\nlog p",
+    "BoundedDensity": "bound\nlog p",
+    "Energy": "energy",
+    "Restorer": "restore",
+    "TakesMissing": "missing\nvalues",
+}
+"""How tables call what a model can do; the class's own name serves where there is none here."""
+
+
+def data(
+    source: Source, label: Label = None, drop: Drop = None, size: Size = None, channels: Channels = None
+) -> None:
+    """Say what would be read: rows, shape, domain, columns, and what is wrong with it."""
+    import warnings
+
+    from likely.cli.watched import watched
+    from likely.data import describe, infer_schema, open_source
+
+    opened = open_source(source, label=label, drop=drop or (), size=as_size(size), channels=channels)
+    with watched(opened, f"reading {source}") as rows, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a constant column stands among the problems
+        schema = infer_schema(rows)
+    show_data(describe(opened, schema), with_columns=True)
+
+
+def show_data(description: "Description", *, with_columns: bool) -> None:
+    """What was read, in words."""
+    shape = " x ".join(map(str, description.row_shape))
+    row = f"{shape} columns" if description.kind == "table" else f"{shape} ({description.kind})"
+    parts = ", ".join(f"{n:,} {part}" for part, n in description.parts.items())
+    found = {
+        "rows": f"{description.rows:,}",
+        "a row": row,
+        "values": description.domain,
+        "labels": description.labels,
+        "parts": parts,
+        "missing": f"{description.missing:,} values" if description.missing else "",
+    }
+    title(f"Data: {description.name}")
+    facts([(name, text) for name, text in found.items() if text])
+    if with_columns and description.columns:
+        _show_columns(description)
+    if description.problems:
+        title("Worth knowing")
+        shown = [*description.problems[:MAX_PROBLEMS], *_more(len(description.problems) - MAX_PROBLEMS)]
+        table([("-", problem) for problem in shown])
+
+
+def _show_columns(description: "Description") -> None:
+    title("Columns")
+    rows = [(each.name, each.kind, f"{each.missing:,}", each.values) for each in description.columns[:MAX_COLUMNS]]
+    table(rows, head=("name", "kind", "missing", "values"), right=(2,))
+    for line in _more(len(description.columns) - MAX_COLUMNS):
+        print(f"  {line}")
+
+
+def _more(n: int) -> list[str]:
+    return [f"... and {n:,} more"] if n > 0 else []
+
+
+def models(
+    name: Annotated[str | None, typer.Argument(help="One of them, in detail.", show_default=False)] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="The table as README.md has it.")] = False,
+) -> None:
+    """List every model and preset with what it can do; with a NAME, what one takes."""
+    if name is not None:
+        _show_model(name)
+    elif markdown:
+        print(models_as_markdown())
+    else:
+        _show_models()
+
+
+def _show_models() -> None:
+    from likely.registry import MODELS, PRESETS, REFERENCES, model_class
+
+    classes = {name: model_class(name) for name in MODELS}
+    title("Models")
+    rows = [(name, *("x" if able else "" for able in abilities(cls))) for name, cls in classes.items()]
+    table(rows, head=("", *ability_names()), fixed=len(ability_names()) + 1)
+    title("Where they come from")
+    facts([(name, f"{how_fitted(cls)}; {reference(cls)}") for name, cls in classes.items()])
+    title("Presets")
+    facts([(name, f"{_as_set(spec)}; {REFERENCES.get(name, '')}") for name, spec in PRESETS.items()])
+    print("\nOne in detail: likely models vae")
+
+
+def models_as_markdown() -> str:
+    """The tables of README.md: models with what they can do, and presets."""
+    from likely.registry import MODELS, PRESETS, REFERENCES, model_class
+
+    names = [each.replace("-\n", "").replace("\n", " ") for each in ability_names()]
+    lines = [_markdown_row("model", "fitted by", *names, "reference")]
+    lines += [_markdown_row("---", "---", *(":-:" for _ in names), "---")]
+    for name in MODELS:
+        cls = model_class(name)
+        marks = ("✓" if able else "" for able in abilities(cls))
+        lines += [_markdown_row(f"`{name}`", how_fitted(cls), *marks, reference(cls))]
+    lines += ["", _markdown_row("preset", "is", "reference"), _markdown_row("---", "---", "---")]
+    for name, spec in PRESETS.items():
+        lines += [_markdown_row(f"`{name}`", f"`{_as_set(spec)}`", REFERENCES.get(name, ""))]
+    return "\n".join(lines)
+
+
+def _markdown_row(*cells: str) -> str:
+    return f"| {' | '.join(cell.replace('|', '\\|') for cell in cells)} |"
+
+
+def ability_names() -> list[str]:
+    """The columns of the table of models."""
+    from likely.contract import CAPABILITIES as classes
+
+    return [CAPABILITIES.get(each.__name__, each.__name__) for each in classes]
+
+
+def abilities(cls: type) -> list[bool]:
+    """Which of them a model has."""
+    from likely.contract import CAPABILITIES as classes
+
+    return [issubclass(cls, each) for each in classes]
+
+
+def how_fitted(cls: type) -> str:
+    """ "closed form" or "gradients"."""
+    from likely.contract import ClosedFormFitted
+
+    return "closed form" if issubclass(cls, ClosedFormFitted) else "gradients"
+
+
+def reference(cls: type) -> str:
+    """Where a model comes from, as its docstring says."""
+    return " ".join(_sections(cls).get("Reference", "").split())
+
+
+def _as_set(spec: "Spec") -> str:
+    return " ".join([spec.name, *(f"--set {name}={value}" for name, value in spec.arguments.items())])
+
+
+def _sections(cls: type) -> dict[str, str]:
+    """The parts of a Google-style docstring by their headings; what stands before the first is under ""."""
+    text = textwrap.dedent(" " * 4 + (cls.__doc__ or ""))
+    pieces = re.split(r"^(Args|Reference|Example):", text, flags=re.MULTILINE)
+    return {"": pieces[0]} | dict(zip(pieces[1::2], pieces[2::2], strict=True))
+
+
+def _show_model(name: str) -> None:
+    from likely.registry import PRESETS, REFERENCES, Spec, model_class
+
+    spec = Spec(name).resolve()
+    cls = model_class(spec.name)
+    title(f"{name}: {_as_set(spec)}" if name in PRESETS else name)
+    for paragraph in _sections(cls)[""].strip().split("\n\n"):
+        console().print(clean(" ".join(paragraph.split())))
+    can = [CAPABILITIES[each] for each, able in zip(CAPABILITIES, abilities(cls), strict=False) if able]
+    title("What it does")
+    words = ", ".join(each.replace("-\n", "").replace("\n", " ") for each in can)
+    facts([("can", words), ("fitted by", how_fitted(cls)), ("from", REFERENCES.get(name) or reference(cls))])
+    title("Arguments, for --set name=value")
+    table(_arguments(spec, cls), head=("name", "default", "meaning"), fixed=1)
+    print(f"\nNext: likely fit digits --model {name} --out runs/{name}")
+
+
+def _arguments(spec: "Spec", cls: type) -> list[tuple[str, str, str]]:
+    from likely.registry import arguments_of
+
+    defaults: dict[str, Any] = {name: each.default for name, each in arguments_of(cls).items()}
+    given = textwrap.dedent(_sections(cls).get("Args", "").lstrip("\n"))
+    meanings = dict(re.findall(r"^(\w+): (.*(?:\n[ \t]+.*)*)", given, flags=re.MULTILINE))
+    del defaults["x_shape"]  # the data's, never the caller's
+    defaults |= spec.arguments
+    return [(name, str(value), " ".join(meanings.get(name, "").split())) for name, value in defaults.items()]

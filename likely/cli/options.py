@@ -1,0 +1,84 @@
+"""Options that several verbs take, and what their texts mean."""
+
+import re
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from likely.errors import UserError
+
+if TYPE_CHECKING:
+    from likely.fitted import Fitted
+
+Directory = Annotated[str, typer.Argument(metavar="DIR", help="What `likely fit` wrote.", show_default=False)]
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="SOURCE",
+        help="digits, an .npy, .npz, .csv or .parquet file, or a folder of images (sub-folders are labels).",
+        show_default=False,
+    ),
+]
+OptionalSource = Annotated[
+    str | None, typer.Argument(metavar="[SOURCE]", help="Other rows than those kept for testing.", show_default=False)
+]
+Label = Annotated[str | None, typer.Option(help="Column that holds labels; they serve evaluation only.")]
+Drop = Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="Column to leave out; may be repeated.")]
+Size = Annotated[str | None, typer.Option(metavar="HxW", help="Resize images to this height and width.")]
+Channels = Annotated[int | None, typer.Option(help="1 reads images as gray, 3 as RGB.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")]
+FalseAlarmRate = Annotated[
+    float | None, typer.Option(help="Share of ordinary rows that may be flagged.", show_default="0.01")
+]
+
+UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+
+
+def as_size(text: str | None) -> tuple[int, int] | None:
+    """(height, width) of "HxW"."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+)[xX×](\d+)", text.strip())
+    if found is None:
+        raise UserError(f"--size {text!r} is no size: give height x width, such as --size 64x64")
+    return int(found[1]), int(found[2])
+
+
+def as_seconds(text: str | None) -> float | None:
+    """Seconds of "90", "60s", "5m" or "1h"."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|min|h|)", text.strip())
+    if found is None:
+        raise UserError(f"--time-limit {text!r} is no time: give seconds (90), 60s, 5m or 1h")
+    return float(found[1]) * UNITS[found[2]]
+
+
+def as_pairs(texts: list[str] | None) -> dict[str, str]:
+    """The names and values of `--set name=value`."""
+    pairs = {}
+    for text in texts or []:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise UserError(f"--set {text!r} sets nothing: give --set name=value, such as --set z_size=16")
+        pairs[name.strip()] = value
+    return pairs
+
+
+def as_rate(rate: float | None, info: dict) -> float:
+    """A false-alarm rate: as given, else that of the fit, else the default."""
+    from likely.fitted import DEFAULT_FALSE_ALARM_RATE
+
+    stored = info.get("false_alarm_rate")
+    rate = rate if rate is not None else stored if isinstance(stored, float) else DEFAULT_FALSE_ALARM_RATE
+    if not 0 < rate < 1:
+        raise UserError(f"--false-alarm-rate {rate:g} is no share of rows: give one between 0 and 1, such as 0.01")
+    return rate
+
+
+def opened(directory: str, device: str) -> "Fitted":
+    """The model in a fitted directory, on its device."""
+    from likely.fitted import load
+    from likely.training.plan import choose_device
+
+    return load(directory, device=str(choose_device(device)))

@@ -1,0 +1,112 @@
+"""How a command ends: an exit code, and one line on stderr where it did not do what it was asked to."""
+
+import contextlib
+import os
+import signal
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import typer
+
+from likely.errors import UserError
+
+DONE, OURS, YOURS, INTERRUPTED, NO_READER = 0, 1, 2, 130, 141
+
+# typer has brought its own click since 0.29; these are its classes or click's, wherever they come from.
+UsageError = typer.BadParameter.__base__
+assert UsageError is not None and UsageError.__base__ is not None
+ClickError = UsageError.__base__
+
+
+def outcome(work: Callable[[], None], args: Sequence[str], *, debug: bool = False) -> int:
+    """Runs a command; says what went wrong in one line, and returns the exit code."""
+    debug = debug or os.environ.get("LIKELY_DEBUG", "") not in ("", "0")
+    try:
+        with _quiet_warnings(debug), _terminated_like_interrupted():
+            work()
+        sys.stdout.flush()
+        return DONE
+    except typer.Exit as end:
+        return end.exit_code
+    except BaseException as error:
+        if debug and not isinstance(error, BrokenPipeError):
+            traceback.print_exc()
+        return _ended_by(error, args)
+
+
+def _ended_by(error: BaseException, args: Sequence[str]) -> int:
+    match error:
+        case BrokenPipeError():
+            _forget_stdout()
+            return NO_READER
+        case KeyboardInterrupt():
+            return _fail(INTERRUPTED, str(error) or "interrupted; nothing was written")
+        case ClickError():
+            verb = next((each for each in args if not each.startswith("-")), "")
+            return _fail(YOURS, f"{_plain(error)}; see likely {verb + ' ' if _is_verb(error) else ''}--help")
+        case UserError():
+            return _fail(YOURS, str(error))
+        case OSError():
+            where = f"{error.filename}: " if error.filename else ""
+            return _fail(YOURS, f"{where}{error.strerror or error}; check the path, its permissions and the space there")
+        case Exception():
+            return _fail(OURS, f"a fault of ours, not yours: {_shown(error)}; please report it, with what --debug says")
+    raise error
+
+
+def _fail(code: int, message: str) -> int:
+    with contextlib.suppress(OSError):
+        print(f"likely: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def _plain(error: Any) -> str:
+    return str(error.format_message()).strip().rstrip(".")
+
+
+def _is_verb(error: Any) -> bool:
+    return getattr(error, "ctx", None) is not None and error.ctx.parent is not None
+
+
+def _shown(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0][:200]}"
+
+
+def _forget_stdout() -> None:
+    """Whoever read has had enough; what is left unwritten goes nowhere, so that the exit stays silent."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextlib.contextmanager
+def _quiet_warnings(debug: bool) -> Iterator[None]:
+    """Warnings for the user come as one line each, those for programmers only when looking for faults."""
+
+    def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+        if category is UserWarning or debug:
+            print(f"likely: note: {' '.join(str(message).split())}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
+
+
+@contextlib.contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """Inside, SIGTERM ends things in the same good order as Ctrl-C."""
+
+    def stop(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not in the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,131 @@
+"""What a person sees: calm text on stdout, progress on stderr; without control codes where it is no terminal."""
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+FIRST_LINE, EVERY = 1.0, 5.0
+"""Seconds until the first line of progress, and between two lines, where there is no terminal to draw on."""
+
+MAX_WIDTH = 100
+
+
+def console() -> "Console":
+    """Where tables are drawn: as wide as the terminal up to a point, 80 columns where there is none."""
+    from rich.console import Console
+
+    made = Console(highlight=False, markup=False, emoji=False)
+    made.width = min(made.width, MAX_WIDTH)
+    return made
+
+
+def title(text: str) -> None:
+    """Starts a section."""
+    print(f"\n{clean(text)}")
+
+
+def facts(pairs: Iterable[tuple[str, str]]) -> None:
+    """Names and what there is to say of each, aligned; long texts hang below their beginning."""
+    table([(clean(name), clean(text)) for name, text in pairs], fixed=1)
+
+
+def table(rows: Sequence[Sequence[str]], *, head: Sequence[str] = (), fixed: int = 0, right: Sequence[int] = ()) -> None:
+    """Rows in aligned columns.
+
+    Args:
+        rows: of equal length.
+        head: a name for each column.
+        fixed: how many columns are never wrapped.
+        right: which columns are numbers, and stand to the right.
+    """
+    from rich.table import Table
+
+    drawn = Table(box=None, show_header=bool(head), header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    drawn.add_column("")  # two blanks that set a table off from its title
+    for i in range(len(rows[0]) if rows else len(head)):
+        name = head[i] if head else ""
+        drawn.add_column(name, no_wrap=i < fixed, overflow="fold", justify="right" if i in right else "left")
+    for row in rows:
+        drawn.add_row("", *map(clean, row))
+    if rows:
+        console().print(drawn)
+
+
+def clean(text: str) -> str:
+    """Text that no terminal takes for a command: what cannot be printed is written out."""
+    return "".join(each if each.isprintable() or each == "\n" else repr(each)[1:-1] for each in text)
+
+
+def duration(seconds: float) -> str:
+    """Such as "8 s", "3 min", "2.5 h"."""
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5940 else f"{seconds / 3600:.1f} h"
+
+
+class Bar(Protocol):
+    """Shows how far something is."""
+
+    def update(self, done: float, total: float | None, note: str = "", *, doing: str = "") -> None:
+        """`done` of `total`; None where nobody knows how much there is to do."""
+
+
+@contextlib.contextmanager
+def progress(doing: str) -> Iterator[Bar]:
+    """Shows on stderr that something is under way, how far it is and how long it will take."""
+    with _drawn(doing) if sys.stderr.isatty() else _written(doing) as bar:
+        yield bar
+
+
+@contextlib.contextmanager
+def _drawn(doing: str) -> Iterator[Bar]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), TextColumn("{task.fields[note]}"))
+    screen = Console(stderr=True, highlight=False, markup=False, emoji=False)
+    with Progress(*columns, console=screen, transient=True, refresh_per_second=4) as shown:
+        yield _Drawing(shown, shown.add_task(clean(doing), total=None, note=""))
+
+
+class _Drawing:
+    def __init__(self, shown: Any, task: Any) -> None:
+        self.shown, self.task, self.start = shown, task, time.monotonic()
+
+    def update(self, done: float, total: float | None, note: str = "", *, doing: str = "") -> None:
+        named = {"description": clean(doing)} if doing else {}
+        left = remaining(self.start, done, total)
+        text = ", ".join(filter(None, (left, note)))
+        self.shown.update(self.task, completed=done, total=total, note=clean(text), **named)
+
+
+@contextlib.contextmanager
+def _written(doing: str) -> Iterator[Bar]:
+    yield _Lines(doing)
+
+
+class _Lines:
+    def __init__(self, doing: str) -> None:
+        self.doing, self.start = doing, time.monotonic()
+        self.next = self.start + FIRST_LINE
+
+    def update(self, done: float, total: float | None, note: str = "", *, doing: str = "") -> None:
+        now = time.monotonic()
+        if now < self.next and not (doing and doing != self.doing):
+            return
+        self.next, self.doing = now + EVERY, doing or self.doing
+        far = "" if not total else f"{done:,.0f} of {total:,.0f}"
+        text = ", ".join(filter(None, (far, remaining(self.start, done, total), note)))
+        print(f"{clean(self.doing)}: {clean(text)}".rstrip(": "), file=sys.stderr, flush=True)
+
+
+def remaining(start: float, done: float, total: float | None) -> str:
+    """An estimate from how long the part that is done took; nothing while there is none to make."""
+    if not total or done <= 0 or done >= total:
+        return ""
+    return f"{duration((time.monotonic() - start) * (total - done) / done)} left"
