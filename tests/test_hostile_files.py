@@ -424,7 +424,7 @@ def test_arguments(model, arguments):
 
 def test_memory_that_no_tensor_in_the_file_accounts_for(model):
     with_arguments(model, network={"type": "Scratchy", "n": 2**25})
-    assert "134,217,784 bytes in buffers" in refused(model)
+    assert "134,217,728 bytes in buffers" in refused(model)
 
 
 @pytest.mark.parametrize(

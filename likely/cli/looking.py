@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from likely.cli.options import Channels, Drop, Label, Size, Source, as_size
-from likely.cli.screen import clean, console, facts, table, title
+from likely.cli.screen import clean, draw, facts, table, title
 
 if TYPE_CHECKING:
     from likely.data import Description
@@ -29,10 +29,11 @@ CAPABILITIES = {
 """How tables call what a model can do; the class's own name serves where there is none here."""
 
 
-def data(
-    source: Source, label: Label = None, drop: Drop = None, size: Size = None, channels: Channels = None
-) -> None:
-    """Say what would be read: rows, shape, domain, columns, and what is wrong with it."""
+def data(source: Source, label: Label = None, drop: Drop = None, size: Size = None, channels: Channels = None) -> None:
+    """Say what would be read, and what is wrong with it.
+
+    Rows, shape, domain, columns, labels and problems, as fit would see them.
+    """
     import warnings
 
     from likely.cli.watched import watched
@@ -48,7 +49,7 @@ def data(
 def show_data(description: "Description", *, with_columns: bool) -> None:
     """What was read, in words."""
     shape = " x ".join(map(str, description.row_shape))
-    row = f"{shape} columns" if description.kind == "table" else f"{shape} ({description.kind})"
+    row = f"{shape} columns" if description.columns else f"{shape} ({description.kind})"
     parts = ", ".join(f"{n:,} {part}" for part, n in description.parts.items())
     found = {
         "rows": f"{description.rows:,}",
@@ -84,7 +85,10 @@ def models(
     name: Annotated[str | None, typer.Argument(help="One of them, in detail.", show_default=False)] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="The table as README.md has it.")] = False,
 ) -> None:
-    """List every model and preset with what it can do; with a NAME, what one takes."""
+    """List every model and preset with what it can do.
+
+    With a NAME: one of them in detail, and the arguments it takes.
+    """
     if name is not None:
         _show_model(name)
     elif markdown:
@@ -99,7 +103,7 @@ def _show_models() -> None:
     classes = {name: model_class(name) for name in MODELS}
     title("Models")
     rows = [(name, *("x" if able else "" for able in abilities(cls))) for name, cls in classes.items()]
-    table(rows, head=("", *ability_names()), fixed=len(ability_names()) + 1)
+    table(rows, head=("", *ability_names()), fixed=len(ability_names()) + 1, gap=1)
     title("Where they come from")
     facts([(name, f"{how_fitted(cls)}; {reference(cls)}") for name, cls in classes.items()])
     title("Presets")
@@ -125,7 +129,7 @@ def models_as_markdown() -> str:
 
 
 def _markdown_row(*cells: str) -> str:
-    return f"| {' | '.join(cell.replace('|', '\\|') for cell in cells)} |"
+    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
 
 
 def ability_names() -> list[str]:
@@ -172,7 +176,7 @@ def _show_model(name: str) -> None:
     cls = model_class(spec.name)
     title(f"{name}: {_as_set(spec)}" if name in PRESETS else name)
     for paragraph in _sections(cls)[""].strip().split("\n\n"):
-        console().print(clean(" ".join(paragraph.split())))
+        draw(clean(" ".join(paragraph.split())))
     can = [CAPABILITIES[each] for each, able in zip(CAPABILITIES, abilities(cls), strict=False) if able]
     title("What it does")
     words = ", ".join(each.replace("-\n", "").replace("\n", " ") for each in can)
@@ -188,6 +192,7 @@ def _arguments(spec: "Spec", cls: type) -> list[tuple[str, str, str]]:
     defaults: dict[str, Any] = {name: each.default for name, each in arguments_of(cls).items()}
     given = textwrap.dedent(_sections(cls).get("Args", "").lstrip("\n"))
     meanings = dict(re.findall(r"^(\w+): (.*(?:\n[ \t]+.*)*)", given, flags=re.MULTILINE))
-    del defaults["x_shape"]  # the data's, never the caller's
     defaults |= spec.arguments
+    for name in ("x_shape", "condition_shape"):  # the data's, never the caller's
+        defaults.pop(name, None)
     return [(name, str(value), " ".join(meanings.get(name, "").split())) for name, value in defaults.items()]

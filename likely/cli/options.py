@@ -28,7 +28,8 @@ Size = Annotated[str | None, typer.Option(metavar="HxW", help="Resize images to 
 Channels = Annotated[int | None, typer.Option(help="1 reads images as gray, 3 as RGB.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")]
 FalseAlarmRate = Annotated[
-    float | None, typer.Option(help="Share of ordinary rows that may be flagged.", show_default="0.01")
+    float | None,
+    typer.Option(help="Share of ordinary rows that may be flagged; 0.01, or what fit was told.", show_default=False),
 ]
 
 UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}

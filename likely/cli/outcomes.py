@@ -15,10 +15,8 @@ from likely.errors import UserError
 
 DONE, OURS, YOURS, INTERRUPTED, NO_READER = 0, 1, 2, 130, 141
 
-# typer has brought its own click since 0.29; these are its classes or click's, wherever they come from.
-UsageError = typer.BadParameter.__base__
-assert UsageError is not None and UsageError.__base__ is not None
-ClickError = UsageError.__base__
+# typer has brought its own click since 0.29: BadParameter is a UsageError is a ClickException, of either.
+ClickError: type = typer.BadParameter.__mro__[2]
 
 
 def outcome(work: Callable[[], None], args: Sequence[str], *, debug: bool = False) -> int:
@@ -51,7 +49,9 @@ def _ended_by(error: BaseException, args: Sequence[str]) -> int:
             return _fail(YOURS, str(error))
         case OSError():
             where = f"{error.filename}: " if error.filename else ""
-            return _fail(YOURS, f"{where}{error.strerror or error}; check the path, its permissions and the space there")
+            return _fail(
+                YOURS, f"{where}{error.strerror or error}; check the path, its permissions and the space there"
+            )
         case Exception():
             return _fail(OURS, f"a fault of ours, not yours: {_shown(error)}; please report it, with what --debug says")
     raise error

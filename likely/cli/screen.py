@@ -34,7 +34,14 @@ def facts(pairs: Iterable[tuple[str, str]]) -> None:
     table([(clean(name), clean(text)) for name, text in pairs], fixed=1)
 
 
-def table(rows: Sequence[Sequence[str]], *, head: Sequence[str] = (), fixed: int = 0, right: Sequence[int] = ()) -> None:
+def table(
+    rows: Sequence[Sequence[str]],
+    *,
+    head: Sequence[str] = (),
+    fixed: int = 0,
+    right: Sequence[int] = (),
+    gap: int = 2,
+) -> None:
     """Rows in aligned columns.
 
     Args:
@@ -42,18 +49,28 @@ def table(rows: Sequence[Sequence[str]], *, head: Sequence[str] = (), fixed: int
         head: a name for each column.
         fixed: how many columns are never wrapped.
         right: which columns are numbers, and stand to the right.
+        gap: blanks between two columns.
     """
     from rich.table import Table
 
-    drawn = Table(box=None, show_header=bool(head), header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    drawn.add_column("")  # two blanks that set a table off from its title
+    drawn = Table(box=None, show_header=bool(head), header_style="bold", pad_edge=False, padding=(0, gap, 0, 0))
+    drawn.add_column(" " * (2 - gap))  # with the gap two blanks, that set a table off from its title
     for i in range(len(rows[0]) if rows else len(head)):
         name = head[i] if head else ""
         drawn.add_column(name, no_wrap=i < fixed, overflow="fold", justify="right" if i in right else "left")
     for row in rows:
         drawn.add_row("", *map(clean, row))
     if rows:
-        console().print(drawn)
+        draw(drawn)
+
+
+def draw(what: Any) -> None:
+    """Prints a table, or a text to be wrapped, without blanks at the ends of lines."""
+    screen = console()
+    with screen.capture() as captured:
+        screen.print(what)
+    for line in captured.get().splitlines():
+        print(line.rstrip())
 
 
 def clean(text: str) -> str:

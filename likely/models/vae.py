@@ -23,6 +23,9 @@ from likely.likelihoods import Gaussian, Likelihood, observed_log_prob
 from likely.networks import Network, default_network, default_z_size
 from likely.principal import principal
 
+LOG_SCALE_RANGE = (-12.0, 6.0)
+"""Far from all training rows an encoder says anything; its scales stay where their exponential is a number."""
+
 MAX_ROWS_AT_ONCE = 8192
 """How many (sample, row) pairs the bound decodes at once: its memory, whatever the number of samples."""
 
@@ -104,7 +107,7 @@ class VAE(GradientFitted, Encoder, Decoder, Reconstructor, Sampler, BoundedDensi
         code = self.codec.encode(x.nan_to_num(nan=0.0), condition)
         code = code.float() if code.dtype == torch.bfloat16 else code
         loc, log_scale = code.chunk(2, dim=1)
-        return loc, log_scale
+        return loc, log_scale.clamp(*LOG_SCALE_RANGE)
 
     def _observe(self, z: Tensor, condition: Tensor | None) -> Independent:
         observation: Independent = self.observation(self.codec.decode(z, condition))

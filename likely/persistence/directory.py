@@ -6,6 +6,7 @@ nothing was damaged; it does not prove who wrote it.
 
 import contextlib
 import hashlib
+import importlib.metadata
 import json
 import os
 import reprlib
@@ -14,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import likely
 from likely.contract import Model
 from likely.data import Schema
 from likely.errors import ModelFileError, UserError
@@ -24,6 +24,7 @@ from likely.persistence.weights import MAX_HEADER, Blueprint, pack
 from likely.registry import Spec, model_class
 
 FORMAT_VERSION = 1
+VERSION = importlib.metadata.version("likely")
 
 MANIFEST = "manifest.json"
 CONFIG = "config.json"
@@ -137,7 +138,7 @@ def _json(value: Any) -> bytes:
 
 
 def _manifest(files: Mapping[str, bytes]) -> bytes:
-    return _sealed({name: _entry(files[name]) for name in MAX_BYTES if name != MANIFEST}, likely.__version__)
+    return _sealed({name: _entry(files[name]) for name in MAX_BYTES if name != MANIFEST}, VERSION)
 
 
 def _entry(data: bytes) -> dict[str, Any]:
@@ -168,7 +169,7 @@ def _check_version(where: Path, content: Any) -> None:
         case {"format_version": int(version), "library_version": library} if version > FORMAT_VERSION:
             raise ModelFileError(
                 f"{where} is of format {version}, written by likely {reprlib.repr(library)}; this is likely "
-                f"{likely.__version__}, which reads format {FORMAT_VERSION}: upgrade it, pip install -U likely"
+                f"{VERSION}, which reads format {FORMAT_VERSION}: upgrade it, pip install -U likely"
             )
 
 

@@ -1,0 +1,294 @@
+"""`likely fit`: from data to a fitted directory with its report."""
+
+import dataclasses
+import os
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from likely.cli.options import (
+    Channels,
+    Device,
+    Drop,
+    FalseAlarmRate,
+    Label,
+    Size,
+    Source,
+    as_pairs,
+    as_rate,
+    as_seconds,
+    as_size,
+)
+from likely.cli.screen import duration, facts, progress, title
+from likely.errors import Interrupted, UserError
+
+if TYPE_CHECKING:
+    from likely.cli.screen import Bar
+    from likely.data import Description
+    from likely.data import Source as DataSource
+    from likely.fitted import Fitted
+    from likely.fitting import Recipe
+    from likely.training import Progress, TrainConfig
+
+
+def fit(
+    context: typer.Context,
+    source: Source,
+    model: Annotated[str, typer.Option(help="Name of a model or preset; `likely models` lists them.")],
+    out: Annotated[str, typer.Option("--out", "-o", metavar="DIR", help="Where the fitted model goes.")],
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Argument of the model; may be repeated.")
+    ] = None,
+    epochs: Annotated[float | None, typer.Option(help="Passes over the training rows.")] = None,
+    time_limit: Annotated[str | None, typer.Option(help="In place of --epochs: 90, 60s, 5m, 1h.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Rows per step.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Highest rate of the schedule.")] = None,
+    seed: Annotated[int, typer.Option(help="Decides the split, the order and all noise.")] = 0,
+    device: Device = "auto",
+    precision: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float64.")] = "auto",
+    label: Label = None,
+    condition: Annotated[str | None, typer.Option(help="`label` gives the labels to the model.")] = None,
+    drop: Drop = None,
+    size: Size = None,
+    channels: Channels = None,
+    binarize: Annotated[bool, typer.Option("--binarize", help="Draw gray pixels as bits, anew each time.")] = False,
+    false_alarm_rate: FalseAlarmRate = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the model in DIR, and start afresh.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue where an unfinished run stopped.")] = False,
+) -> None:
+    """Learn a model of data and write it with its report.
+
+    Says what it saw and chose, shows progress, judges the model by rows that it never saw, and names the next
+    commands. Interrupted, it keeps the state of the run in DIR.partial, for --resume.
+    """
+    place = Place(Path(os.path.abspath(out)), out.rstrip("/") or out, overwrite=overwrite, resume=resume)
+    if place.settled():
+        return
+    from likely.registry import Spec
+    from likely.training import TrainConfig
+
+    spec = Spec.parse(model, as_pairs(set_))
+    spec.check()
+    if condition not in (None, "label"):
+        raise UserError(f"--condition {condition!r} is not known; give --condition label, or leave it out")
+    given = {"epochs": epochs, "time_limit": as_seconds(time_limit), "batch_size": batch_size}
+    given |= {"learning_rate": learning_rate, "seed": seed, "device": device, "precision": precision}
+    config = TrainConfig(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    opening = {"label": label, "drop": tuple(drop or ()), "size": as_size(size), "channels": channels}
+    job = Job(place, spec, source, config, opening, condition, binarize, as_rate(false_alarm_rate, {}))
+    try:
+        job.run()
+    except KeyboardInterrupt:
+        raise Interrupted(place.interrupted(context.find_root().obj)) from None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a fitted directory goes, and where the state of its run lies until it is done."""
+
+    path: Path
+    typed: str
+    overwrite: bool = False
+    resume: bool = False
+
+    @property
+    def partial(self) -> Path:
+        """DIR.partial."""
+        return self.path.with_name(self.path.name + ".partial")
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the state of a run lies there."""
+        return (self.partial / "checkpoint.safetensors").exists()
+
+    def settled(self) -> bool:
+        """Whether there is nothing to do, which is said; refuses a place that is taken, before anything is trained."""
+        if not self.path.name:
+            raise UserError(f"--out {self.typed} is no place for a model: choose another directory")
+        self._check_parent()
+        finished = (self.path / "manifest.json").exists()
+        if self.resume and finished and not (self.overwrite and self.unfinished):
+            print(f"{self.typed} is finished: there is nothing to resume")
+            return True
+        self._check_taken(finished)
+        if self.unfinished and not self.resume and not self.overwrite:
+            mends = "add --resume to continue it, or --overwrite to start afresh"
+            raise UserError(f"{self.typed}.partial holds an unfinished run: {mends}")
+        if self.resume and not self.unfinished:
+            print(f"There is no unfinished run in {self.typed}.partial: starting afresh")
+        return False
+
+    def _check_taken(self, finished: bool) -> None:
+        if not os.path.lexists(self.path) or (self.path.is_dir() and not any(self.path.iterdir())):
+            return
+        if not finished:
+            raise UserError(f"--out {self.typed} is there and is no fitted directory: choose another place")
+        if not self.overwrite:
+            raise UserError(f"{self.typed} is there already: add --overwrite to replace it, or choose another --out")
+        from likely.persistence.directory import EXTRAS, MAX_BYTES
+
+        foreign = sorted({each.name for each in self.path.iterdir()} - {*MAX_BYTES, *EXTRAS})
+        if foreign:
+            raise UserError(f"{self.typed} holds {foreign[0]}, which is no part of a model: move it away")
+
+    def _check_parent(self) -> None:
+        """Refuses a place that cannot be written to now, and not after an hour of training."""
+        there = next(each for each in self.path.parents if each.exists())
+        if not there.is_dir():
+            raise UserError(f"--out {self.typed}: {there} is a file; choose another place")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise UserError(f"--out {self.typed}: nothing can be written to {there}; choose another place")
+
+    def interrupted(self, args: Sequence[str]) -> str:
+        """What to say when a run was stopped."""
+        command = shlex.join(["likely", *args])
+        if not self.unfinished:
+            return f"interrupted, and nothing was written; begin again with: {command}"
+        again = command if "--resume" in args else f"{command} --resume"
+        return f"interrupted; the run is kept in {self.typed}.partial, resume it with: {again}"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One fit: everything that was asked for."""
+
+    place: Place
+    spec: Any
+    source: str
+    config: "TrainConfig"
+    opening: dict[str, Any]
+    condition: Any
+    binarize: bool
+    false_alarm_rate: float
+
+    def run(self) -> None:
+        """Reads, trains, evaluates and writes, saying so."""
+        from likely.data import describe, open_source
+        from likely.fitting import carry_out
+        from likely.persistence import Checkpoints
+
+        opened = open_source(self.source, **self.opening)
+        recipe, chosen = self._prepared(opened)
+        description = describe(opened, recipe.schema)
+        self._show_plan(recipe, chosen, description)
+        store = Checkpoints(self.place.partial)
+        if not self.place.resume:
+            store.clear()
+        with progress("training") as bar:
+            fitted = carry_out(recipe, chosen, self.opening, store=store, on_progress=Teller(bar))
+        self._finish(fitted, opened, description)
+        store.clear()
+
+    def _prepared(self, opened: "DataSource") -> tuple["Recipe", list[str]]:
+        import warnings
+
+        from likely.cli.watched import watched
+        from likely.fitting import prepare
+
+        with watched(opened, f"reading {self.source}") as rows, warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # a constant column stands among the problems
+            recipe, chosen = prepare(
+                self.spec, rows, train=self.config, condition=self.condition, binarize=self.binarize
+            )
+        return dataclasses.replace(recipe, source=opened), chosen
+
+    def _show_plan(self, recipe: "Recipe", chosen: Sequence[str], description: "Description") -> None:
+        from likely.cli.looking import show_data
+        from likely.fitting import choose_split
+        from likely.training.plan import choose_device
+
+        show_data(description, with_columns=False)
+        split, calibrate = choose_split(recipe.source, self.config.seed, "auto", 0.1)
+        sizes = ", ".join(f"{n:,} {part}" for part, n in split.sizes().items() if n)
+        labels = "given to the model" if self.condition else "for evaluation only, the model does not see them"
+        device = choose_device(self.config.device)
+        told = {
+            "chosen": "; ".join(chosen),
+            "rows": f"{sizes} (seed {self.config.seed})",
+            "labels": labels if recipe.source.labels is not None else "",
+            "p-values": {"held-out": "from the calibration rows", "cross-fitting": CROSS_FITTING}.get(calibrate, ""),
+            "device": f"{device}" + (" (no CUDA device here)" if _no_cuda(self.config.device, device) else ""),
+        }
+        title(f"Model: {' '.join([self.spec.name, *(f'{k}={v}' for k, v in self.spec.arguments.items())])}")
+        facts([(name, text) for name, text in told.items() if text])
+
+    def _finish(self, fitted: "Fitted", opened: "DataSource", description: "Description") -> None:
+        from likely.cli import results
+        from likely.cli.card import model_card
+        from likely.data.subset import Subset
+        from likely.fitting import choose_split
+
+        _show_training(fitted)
+        fitted.info["false_alarm_rate"] = self.false_alarm_rate
+        split, _ = choose_split(opened, self.config.seed, "auto", 0.1)
+        assessment = results.assessed(fitted, Subset(opened, split.test), Subset(opened, split.train))
+        where = self.place.typed
+        page = results.report_of(fitted, opened, split.train, split.test, assessment, where, self.false_alarm_rate)
+        extras = {
+            "metrics.json": results.metrics_of(assessment),
+            "history.csv": fitted.history.to_csv().encode(),
+            "README.md": model_card(fitted, description, assessment, where),
+            "report.html": page,
+        }
+        self._save(fitted, extras)
+        results.show(assessment)
+        if fitted.calibration is not None and fitted.calibration.shortage(self.false_alarm_rate):
+            print(f"\nNote: {fitted.calibration.shortage(self.false_alarm_rate)}")
+        results.show_files(where)
+        results.show_next(results.next_commands(fitted, where, self.source))
+
+    def _save(self, fitted: "Fitted", extras: dict[str, bytes]) -> None:
+        from likely import persistence
+
+        persistence.save(
+            self.place.path,
+            model=fitted.model,
+            spec=fitted.spec,
+            schema=fitted.schema,
+            calibration={} if fitted.calibration is None else fitted.calibration.to_json(),
+            info=fitted.info,
+            extras=extras,
+            overwrite=self.place.overwrite,
+        )
+
+
+CROSS_FITTING = "from cross-fitting, for few rows: five more models are fitted"
+
+
+def _no_cuda(asked: str, device: Any) -> bool:
+    return asked == "auto" and device.type == "cpu"
+
+
+def _show_training(fitted: "Fitted") -> None:
+    history = fitted.history
+    endings = {
+        "schedule": "to the end of the schedule",
+        "early": "until the validation rows gained nothing more",
+        "closed form": "solved at once, on training and validation rows",
+    }
+    steps = f"{history.total_steps:,} steps of {history.batch_size:,} rows" if history.total_steps else ""
+    best = f"those of step {history.best_step:,}" if history.total_steps else ""
+    told = {
+        "took": f"{duration(history.seconds)}, {endings.get(history.stopped, history.stopped)}",
+        "steps": steps,
+        "weights": best,
+        "precision": "; ".join(history.notes) or history.precision,
+    }
+    title("Training")
+    facts([(name, text) for name, text in told.items() if text])
+
+
+class Teller:
+    """Shows the progress of a training on a bar."""
+
+    def __init__(self, bar: "Bar") -> None:
+        self.bar = bar
+
+    def __call__(self, now: "Progress") -> None:
+        """Where the run is: the step, the newest objectives."""
+        objectives = [f"{name} {now.row[name]:.4g}" for name in ("train", "validation") if name in now.row]
+        self.bar.update(now.step, now.total_steps or None, ", ".join(objectives), doing=now.doing)

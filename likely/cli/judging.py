@@ -1,0 +1,150 @@
+"""`likely evaluate` and `likely report`: how good a fitted model is."""
+
+import contextlib
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from likely.cli.options import Device, Directory, Label, OptionalSource, as_rate, opened
+from likely.cli.screen import clean
+from likely.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from likely.data import Source
+    from likely.fitted import Fitted
+    from likely.training import History
+
+MAX_HISTORY_BYTES = 2**26
+
+MetricsOutput = Annotated[
+    str | None, typer.Option("--out", "-o", help="A .json file, in place of DIR/metrics.json.", show_default=False)
+]
+ReportOutput = Annotated[
+    str | None, typer.Option("--out", "-o", help="An .html file, in place of DIR/report.html.", show_default=False)
+]
+
+
+@dataclass(frozen=True)
+class Court:
+    """The rows that a model is judged by.
+
+    Attributes:
+        source: where the test rows are, and those it learned from where `own`.
+        train: ids of those it learned from.
+        test: ids of those it did not.
+        own: whether they are those that the fit kept for testing.
+    """
+
+    source: "Source"
+    train: "np.ndarray"
+    test: "np.ndarray"
+    own: bool
+
+
+def evaluate(
+    directory: Directory,
+    source: OptionalSource = None,
+    output: MetricsOutput = None,
+    label: Label = None,
+    device: Device = "auto",
+) -> None:
+    """Measure a model on rows it never saw, beside baselines."""
+    from likely.cli import results
+    from likely.cli.outputs import check_output
+    from likely.data.subset import Subset
+    from likely.files import write_file
+    from likely.persistence import add_extra
+
+    if output is not None:
+        check_output(output, (".json",))
+    fitted = opened(directory, device)
+    court = _court(fitted, directory, source, label)
+    assessment = results.assessed(fitted, Subset(court.source, court.test), _learned(fitted, court))
+    results.show(assessment)
+    if output is not None:
+        write_file(output, results.metrics_of(assessment))
+    elif court.own:
+        add_extra(directory, "metrics.json", results.metrics_of(assessment))
+    if output is not None or court.own:
+        print(f"\nThe figures are in {clean(output or str(Path(directory) / 'metrics.json'))}")
+
+
+def report(
+    directory: Directory,
+    source: OptionalSource = None,
+    output: ReportOutput = None,
+    label: Label = None,
+    device: Device = "auto",
+) -> None:
+    """Write one HTML page: what was learned, and how good it is."""
+    from likely.cli import results
+    from likely.cli.outputs import check_output
+    from likely.data.subset import Subset
+    from likely.files import write_file
+    from likely.persistence import add_extra
+
+    if output is not None:
+        check_output(output, (".html",))
+    fitted = opened(directory, device)
+    fitted.history = _history(directory)
+    court = _court(fitted, directory, source, label)
+    assessment = results.assessed(fitted, Subset(court.source, court.test), _learned(fitted, court))
+    rate = as_rate(None, fitted.info)
+    page = results.report_of(fitted, court.source, court.train, court.test, assessment, directory, rate)
+    if output is not None:
+        write_file(output, page)
+    else:
+        add_extra(directory, "report.html", page)
+    print(f"The report is {clean(output or str(Path(directory) / 'report.html'))}")
+
+
+def _court(fitted: "Fitted", directory: str, source: str | None, label: str | None) -> Court:
+    """The test rows that the fit kept, or other rows that the caller names."""
+    import numpy as np
+
+    from likely.fitting import open_like, reopen
+
+    if source is None:
+        try:
+            own, split = reopen(fitted.info)
+        except DataError as error:
+            raise DataError(f"{error}; name rows to judge by: likely evaluate {directory} SOURCE") from error
+        return Court(own, split.train, split.test, own=True)
+    other = open_like(fitted.info, source, label)
+    if other.digest() == fitted.info.get("data", {}).get("digest"):
+        return _court(fitted, directory, None, None)
+    test = other.parts.get("test", np.arange(len(other)))
+    return Court(other, np.empty(0, np.int64), test, own=False)
+
+
+def _learned(fitted: "Fitted", court: Court) -> "Source | None":
+    """The rows that the model learned from, for its baselines; None where they are not at hand."""
+    from likely.data.subset import Subset
+    from likely.fitting import reopen
+
+    if court.own:
+        return Subset(court.source, court.train)
+    with contextlib.suppress(DataError):
+        source, split = reopen(fitted.info)
+        return Subset(source, split.train)
+    return None
+
+
+def _history(directory: str) -> "History":
+    """The training as history.csv has it; empty where that cannot be read."""
+    from likely.training import History
+
+    path = Path(directory) / "history.csv"
+    try:
+        if path.stat().st_size > MAX_HISTORY_BYTES:
+            return History()
+        lines = csv.DictReader(io.StringIO(path.read_text("utf-8")))
+        return History([{name: float(value) for name, value in line.items() if value} for line in lines])
+    except (OSError, ValueError, TypeError):
+        return History()

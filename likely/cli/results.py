@@ -1,0 +1,114 @@
+"""What was found out about a fitted model: on the screen, and in the files that lie beside it."""
+
+import json
+import shlex
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from likely.cli.screen import facts, progress, table, title
+
+if TYPE_CHECKING:
+    from likely.data import Source
+    from likely.evaluation import Assessment, Figure
+    from likely.fitted import Fitted
+
+FILES = (
+    ("report.html", "pictures and figures; open it in a browser"),
+    ("README.md", "the model card"),
+    ("metrics.json", "the figures"),
+    ("history.csv", "the training, validation by validation"),
+    ("weights.safetensors", "the model itself, with the .json files beside it"),
+)
+
+
+def assessed(fitted: "Fitted", test: "Source", train: "Source | None") -> "Assessment":
+    """The figures on test rows, beside baselines where there are training rows."""
+    from likely.assess import assess
+
+    with progress(f"evaluating on {len(test):,} rows") as bar:
+        bar.update(0, None)
+        return assess(fitted, test, train)
+
+
+def show(assessment: "Assessment") -> None:
+    """Verdicts first, then the figures they rest on."""
+    title(f"What {assessment.n_test:,} test rows say")
+    table([("-", verdict) for verdict in assessment.verdicts])
+    print()
+    rows = [(figure.name, *_own_and_others(figure)) for figure in assessment.figures]
+    table(rows, head=("", "here", "beside it"), fixed=1)
+
+
+def _own_and_others(figure: "Figure") -> tuple[str, str]:
+    own, *others = figure.values
+    return value_of(figure, own), ", ".join(f"{row} {value_of(figure, row, error=False)}" for row in others)
+
+
+def value_of(figure: "Figure", row: str, *, error: bool = True) -> str:
+    """Such as ">= -21.5 ± 0.2"."""
+    mark = figure.marks.get(row, "")
+    text = f"{mark} {figure.values[row]:.4g}".strip()
+    return f"{text} ± {figure.errors[row]:.2g}" if error and row in figure.errors else text
+
+
+def metrics_of(assessment: "Assessment") -> bytes:
+    """metrics.json."""
+    return json.dumps(assessment.to_json(), indent=1, ensure_ascii=False).encode() + b"\n"
+
+
+def report_of(
+    fitted: "Fitted",
+    source: "Source",
+    train: np.ndarray,
+    test: np.ndarray,
+    assessment: "Assessment",
+    directory: str,
+    false_alarm_rate: float,
+) -> bytes:
+    """report.html."""
+    from likely.report import ReportParts, gather, render
+
+    parts = ReportParts(
+        source,
+        train,
+        test,
+        assessment,
+        fitted.history.rows,
+        files=FILES,
+        next_commands=next_commands(fitted, directory, source.name),
+        false_alarm_rate=false_alarm_rate,
+    )
+    with progress("drawing the report") as bar:
+        bar.update(0, None)
+        return render(gather(fitted, parts)).encode()
+
+
+def next_commands(fitted: "Fitted", directory: str, data: str) -> list[str]:
+    """Three commands to copy, of those that the model can do."""
+    from likely.cli.outputs import TABLES, takes_pictures
+    from likely.contract import Encoder, Reconstructor, Sampler
+
+    model, where, of = fitted.model, shlex.quote(directory), shlex.quote(data)
+    rows = "" if takes_pictures(fitted.schema) else ".csv" if fitted.schema.kind == "table" else ".npy"
+    commands = [f"likely score {where} {of} -o scores{TABLES[0]}"]
+    if isinstance(model, Sampler):
+        commands.append(f"likely sample {where} -n 64 -o samples{rows}")
+    if isinstance(model, Encoder):
+        commands.append(f"likely encode {where} {of} -o codes.csv")
+    if isinstance(model, Reconstructor):
+        commands.append(f"likely reconstruct {where} {of} -o reconstructions{rows}")
+    return commands[:3]
+
+
+def show_next(commands: list[str]) -> None:
+    """Commands, each on a line of its own, whatever its length."""
+    title("Next")
+    for command in commands:
+        print(f"  {command}")
+
+
+def show_files(directory: str) -> None:
+    """Where everything lies."""
+    title(f"In {directory}")
+    facts(FILES)
