@@ -155,7 +155,7 @@ class Gaussian(Likelihood):
     """
 
     scale: float | None = None
-    min_scale: float = 0.01
+    min_scale: float = 0.03
 
     domains = frozenset({"real", "unit", "levels", "binary"})
     discrete = False

@@ -1,6 +1,7 @@
 """The model card: what README.md in a fitted directory says."""
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 from likely.cli.looking import how_fitted, reference
@@ -106,4 +107,4 @@ def _use(fitted: "Fitted", directory: str, data: str) -> str:
 
 def _plain(text: str) -> str:
     """On one line, with nothing that Markdown or HTML would act on."""
-    return " ".join(clean(text).replace("<", "&lt;").replace("`", "'").split())
+    return " ".join(re.sub(r"<(?=[A-Za-z/!?])", "&lt;", clean(text)).replace("`", "'").split())

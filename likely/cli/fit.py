@@ -1,9 +1,10 @@
 """`likely fit`: from data to a fitted directory with its report."""
 
+import contextlib
 import dataclasses
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -70,6 +71,7 @@ def fit(
         return
     from likely.registry import Spec
     from likely.training import TrainConfig
+    from likely.training.plan import choose_device
 
     spec = Spec.parse(model, as_pairs(set_))
     spec.check()
@@ -78,6 +80,7 @@ def fit(
     given = {"epochs": epochs, "time_limit": as_seconds(time_limit), "batch_size": batch_size}
     given |= {"learning_rate": learning_rate, "seed": seed, "device": device, "precision": precision}
     config = TrainConfig(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    choose_device(device)
     opening = {"label": label, "drop": tuple(drop or ()), "size": as_size(size), "channels": channels}
     job = Job(place, spec, source, config, opening, condition, binarize, as_rate(false_alarm_rate, {}))
     try:
@@ -109,7 +112,6 @@ class Place:
         """Whether there is nothing to do, which is said; refuses a place that is taken, before anything is trained."""
         if not self.path.name:
             raise UserError(f"--out {self.typed} is no place for a model: choose another directory")
-        self._check_parent()
         finished = (self.path / "manifest.json").exists()
         if self.resume and finished and not (self.overwrite and self.unfinished):
             print(f"{self.typed} is finished: there is nothing to resume")
@@ -135,13 +137,21 @@ class Place:
         if foreign:
             raise UserError(f"{self.typed} holds {foreign[0]}, which is no part of a model: move it away")
 
-    def _check_parent(self) -> None:
-        """Refuses a place that cannot be written to now, and not after an hour of training."""
-        there = next(each for each in self.path.parents if each.exists())
-        if not there.is_dir():
-            raise UserError(f"--out {self.typed}: {there} is a file; choose another place")
-        if not os.access(there, os.W_OK | os.X_OK):
-            raise UserError(f"--out {self.typed}: nothing can be written to {there}; choose another place")
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Makes DIR.partial, so that a place that cannot be written to is refused now, not after an hour of training."""
+        from likely.files import make_directory
+
+        try:
+            make_directory(self.partial)
+        except OSError as error:
+            reason = f"nothing can be written there ({error.strerror})"
+            raise UserError(f"--out {self.typed}: {reason}; choose another place") from error
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                self.partial.rmdir()  # where it is empty
 
     def interrupted(self, args: Sequence[str]) -> str:
         """What to say when a run was stopped."""
@@ -178,7 +188,7 @@ class Job:
         store = Checkpoints(self.place.partial)
         if not self.place.resume:
             store.clear()
-        with progress("training") as bar:
+        with self.place.held(), progress("training") as bar:
             fitted = carry_out(recipe, chosen, self.opening, store=store, on_progress=Teller(bar))
         self._finish(fitted, opened, description)
         store.clear()
@@ -291,4 +301,4 @@ class Teller:
     def __call__(self, now: "Progress") -> None:
         """Where the run is: the step, the newest objectives."""
         objectives = [f"{name} {now.row[name]:.4g}" for name in ("train", "validation") if name in now.row]
-        self.bar.update(now.step, now.total_steps or None, ", ".join(objectives), doing=now.doing)
+        self.bar.update(now.step, now.total_steps or None, ", ".join(objectives), doing=now.doing, left=now.remaining)

@@ -42,7 +42,7 @@ def show(assessment: "Assessment") -> None:
 
 def _own_and_others(figure: "Figure") -> tuple[str, str]:
     own, *others = figure.values
-    return value_of(figure, own), ", ".join(f"{row} {value_of(figure, row, error=False)}" for row in others)
+    return value_of(figure, own), "\n".join(f"{row} {value_of(figure, row, error=False)}" for row in others)
 
 
 def value_of(figure: "Figure", row: str, *, error: bool = True) -> str:

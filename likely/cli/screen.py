@@ -79,7 +79,9 @@ def clean(text: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Such as "8 s", "3 min", "2.5 h"."""
+    """Such as "0.4 s", "8 s", "3 min", "2.5 h"."""
+    if seconds < 0.95:
+        return f"{seconds:.1f} s"
     if seconds < 99.5:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5940 else f"{seconds / 3600:.1f} h"
@@ -88,8 +90,10 @@ def duration(seconds: float) -> str:
 class Bar(Protocol):
     """Shows how far something is."""
 
-    def update(self, done: float, total: float | None, note: str = "", *, doing: str = "") -> None:
-        """`done` of `total`; None where nobody knows how much there is to do."""
+    def update(
+        self, done: float, total: float | None, note: str = "", *, doing: str = "", left: float | None = None
+    ) -> None:
+        """`done` of `total`, None where nobody knows; `left` in seconds, where that is known better than from both."""
 
 
 @contextlib.contextmanager
@@ -114,10 +118,11 @@ class _Drawing:
     def __init__(self, shown: Any, task: Any) -> None:
         self.shown, self.task, self.start = shown, task, time.monotonic()
 
-    def update(self, done: float, total: float | None, note: str = "", *, doing: str = "") -> None:
+    def update(
+        self, done: float, total: float | None, note: str = "", *, doing: str = "", left: float | None = None
+    ) -> None:
         named = {"description": clean(doing)} if doing else {}
-        left = remaining(self.start, done, total)
-        text = ", ".join(filter(None, (left, note)))
+        text = ", ".join(filter(None, (remaining(self.start, done, total, left), note)))
         self.shown.update(self.task, completed=done, total=total, note=clean(text), **named)
 
 
@@ -131,18 +136,20 @@ class _Lines:
         self.doing, self.start = doing, time.monotonic()
         self.next = self.start + FIRST_LINE
 
-    def update(self, done: float, total: float | None, note: str = "", *, doing: str = "") -> None:
+    def update(
+        self, done: float, total: float | None, note: str = "", *, doing: str = "", left: float | None = None
+    ) -> None:
         now = time.monotonic()
         if now < self.next and not (doing and doing != self.doing):
             return
         self.next, self.doing = now + EVERY, doing or self.doing
         far = "" if not total else f"{done:,.0f} of {total:,.0f}"
-        text = ", ".join(filter(None, (far, remaining(self.start, done, total), note)))
+        text = ", ".join(filter(None, (far, remaining(self.start, done, total, left), note)))
         print(f"{clean(self.doing)}: {clean(text)}".rstrip(": "), file=sys.stderr, flush=True)
 
 
-def remaining(start: float, done: float, total: float | None) -> str:
-    """An estimate from how long the part that is done took; nothing while there is none to make."""
-    if not total or done <= 0 or done >= total:
-        return ""
-    return f"{duration((time.monotonic() - start) * (total - done) / done)} left"
+def remaining(start: float, done: float, total: float | None, left: float | None) -> str:
+    """How long it still takes: as given, or as the part that is done took; nothing while there is no telling."""
+    if left is None and total and 0 < done < total:
+        left = (time.monotonic() - start) * (total - done) / done
+    return "" if left is None else f"{duration(left)} left"

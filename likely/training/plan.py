@@ -15,7 +15,7 @@ from likely.training.config import TrainConfig
 N_MEASURED_STEPS = 50
 """Under a time limit, so many steps are timed before the length of the run is fixed."""
 
-MIN_STEPS, MAX_STEPS = 3_000, 20_000
+MIN_STEPS, MAX_STEPS = 2_000, 20_000
 DEFAULT_EPOCHS = 30
 """Without a word on length: so many epochs, but no fewer and no more steps than these."""
 
