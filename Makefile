@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 JOBS ?= 2
 
-.PHONY: setup demo test check format benchmark clean
+.PHONY: setup demo test check format readme clean
 
 setup: $(READY)
 
@@ -29,7 +29,11 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m docs.tables --check
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --doctest-modules likely
+
+readme: $(READY)
+	$(BIN)/python -m docs.tables
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

@@ -28,7 +28,7 @@ CHUNK_VALUES = 2_000_000
 MAX_CHUNK = 2048
 """Rows are answered so many values, and at most so many rows, at a time."""
 
-DEFAULT_FALSE_ALARM_RATE = 0.01
+DEFAULT_FALSE_ALARM_RATE = 0.05
 
 
 @dataclass(frozen=True)

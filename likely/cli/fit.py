@@ -139,7 +139,7 @@ class Place:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Makes DIR.partial, so that a place that cannot be written to is refused now, not after an hour of training."""
+        """Makes DIR.partial, so that a place where nothing can be written is refused before an hour of training."""
         from likely.files import make_directory
 
         try:
@@ -186,9 +186,9 @@ class Job:
         description = describe(opened, recipe.schema)
         self._show_plan(recipe, chosen, description)
         store = Checkpoints(self.place.partial)
-        if not self.place.resume:
-            store.clear()
         with self.place.held(), progress("training") as bar:
+            if not self.place.resume:
+                store.clear()
             fitted = carry_out(recipe, chosen, self.opening, store=store, on_progress=Teller(bar))
         self._finish(fitted, opened, description)
         store.clear()

@@ -29,7 +29,7 @@ Channels = Annotated[int | None, typer.Option(help="1 reads images as gray, 3 as
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")]
 FalseAlarmRate = Annotated[
     float | None,
-    typer.Option(help="Share of ordinary rows that may be flagged; 0.01, or what fit was told.", show_default=False),
+    typer.Option(help="Share of ordinary rows that may be flagged; 0.05, or what fit was told.", show_default=False),
 ]
 
 UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}

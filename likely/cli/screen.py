@@ -134,15 +134,16 @@ def _written(doing: str) -> Iterator[Bar]:
 class _Lines:
     def __init__(self, doing: str) -> None:
         self.doing, self.start = doing, time.monotonic()
-        self.next = self.start + FIRST_LINE
+        self.next, self.silent = self.start + FIRST_LINE, True
 
     def update(
         self, done: float, total: float | None, note: str = "", *, doing: str = "", left: float | None = None
     ) -> None:
         now = time.monotonic()
-        if now < self.next and not (doing and doing != self.doing):
+        self.doing = doing or self.doing
+        if now < self.next and not (total is None and self.silent):
             return
-        self.next, self.doing = now + EVERY, doing or self.doing
+        self.next, self.silent = now + EVERY, False
         far = "" if not total else f"{done:,.0f} of {total:,.0f}"
         text = ", ".join(filter(None, (far, remaining(self.start, done, total, left), note)))
         print(f"{clean(self.doing)}: {clean(text)}".rstrip(": "), file=sys.stderr, flush=True)

@@ -8,6 +8,7 @@ from sklearn.base import OutlierMixin
 
 from likely.errors import UserError
 from likely.estimators.learner import Learner
+from likely.fitted import DEFAULT_FALSE_ALARM_RATE
 from likely.registry import Spec
 from likely.training import TrainConfig
 
@@ -42,7 +43,7 @@ class NoveltyDetector(OutlierMixin, Learner):
         model: str | Spec | None = None,
         *,
         train: TrainConfig | None = None,
-        false_alarm_rate: float = 0.01,
+        false_alarm_rate: float = DEFAULT_FALSE_ALARM_RATE,
         contamination: float | Literal["auto"] = "auto",
         random_state: Any = None,
     ) -> None:

@@ -15,9 +15,13 @@ from likely.training.config import TrainConfig
 N_MEASURED_STEPS = 50
 """Under a time limit, so many steps are timed before the length of the run is fixed."""
 
-MIN_STEPS, MAX_STEPS = 2_000, 20_000
 DEFAULT_EPOCHS = 30
-"""Without a word on length: so many epochs, but no fewer and no more steps than these."""
+MAX_STEPS = 20_000
+"""Without a word on length: so many epochs, and no more steps than these."""
+
+MIN_STEPS_PER_ROW = 5
+LEAST_STEPS, ENOUGH_STEPS = 1_000, 3_000
+"""And no fewer than so many per training row, within these bounds: small data has short epochs."""
 
 N_VALIDATIONS = 50
 MAX_VALIDATION_SHARE = 0.15
@@ -60,7 +64,8 @@ def choose_total_steps(config: TrainConfig, n_train: int, rows_per_step: int) ->
         return 0
     if config.epochs is not None:
         return max(1, math.ceil(config.epochs * n_train / rows_per_step))
-    return min(MAX_STEPS, max(MIN_STEPS, math.ceil(DEFAULT_EPOCHS * n_train / rows_per_step)))
+    least = min(ENOUGH_STEPS, max(LEAST_STEPS, MIN_STEPS_PER_ROW * n_train))
+    return min(MAX_STEPS, max(least, math.ceil(DEFAULT_EPOCHS * n_train / rows_per_step)))
 
 
 def choose_validation_interval(total_steps: int, n_validation: int, rows_per_step: int) -> int:
