@@ -28,6 +28,7 @@ from likely.tasks import Calibration
 from likely.training import History, Progress, TrainConfig
 from likely.training import train as train_model
 from likely.training.loop import Store
+from likely.training.plan import choose_device
 
 FEW_ROWS = 500
 """Under this many rows calibration is by cross-fitting: none is set aside for it."""
@@ -181,6 +182,8 @@ def carry_out(
     if calibrate == "cross-fitting":
         fitted.calibration = cross_fit(recipe, np.union1d(split.train, split.validation), on_progress)
     elif calibrate == "held-out":
+        if on_progress is not None:
+            on_progress(Progress(0, 0, 0.0, None, {}, "calibrating"))
         fitted.calibration = Calibration(_surprise_of(fitted, recipe, split.calibration))
     fitted.info |= _info(recipe, split, fitted.history, chosen, calibrate)
     fitted.info["data"]["options"] = None if options is None else dict(options)
@@ -203,18 +206,27 @@ def reopen(info: Mapping[str, Any]) -> tuple[Source, Split]:
         DataError: if it was no file, is not where it was, or has changed.
     """
     match info:
+        case {"data": {"name": str(name), "options": dict(options)}} if options.keys() == OPENING.keys():
+            source = open_source(name, **options)
+        case _:
+            raise DataError("the model does not say how to open the data that it learned")
+    split = split_again(info, source)
+    if split is None:
+        raise DataError(f"{name} has changed since the fit, so its test rows cannot be told")
+    return source, split
+
+
+def split_again(info: Mapping[str, Any], source: Source) -> Split | None:
+    """How a fit split its data, given that data again; None if the source is other data."""
+    match info:
         case {
-            "data": {"name": str(name), "digest": str(digest), "options": dict(options)},
+            "data": {"digest": str(digest)},
             "train": {"seed": int(seed)},
             "calibration": "held-out" | "cross-fitting" | "none" as calibrate,
             "test": float(test),
-        } if options.keys() == OPENING.keys() and 0 <= test < 1:
-            source = open_source(name, **options)
-        case _:
-            raise DataError("the model does not say how to open the data that it learned: name the data")
-    if source.digest() != digest:
-        raise DataError(f"{name} has changed since the fit, so its test rows cannot be told: name rows to test on")
-    return source, choose_split(source, seed, calibrate, test)[0]
+        } if 0 <= test < 1 and digest == source.digest():
+            return choose_split(source, seed, calibrate, test)[0]
+    return None
 
 
 def open_like(info: Mapping[str, Any], data: Any, label: str | None = None) -> Source:
@@ -324,6 +336,7 @@ def _info(
             "best_step": history.best_step,
             "batch_size": history.batch_size,
             "precision": history.precision,
+            "device": str(choose_device(recipe.config.device)),
             "stopped": history.stopped,
             "torch": torch.__version__,
         },

@@ -8,8 +8,8 @@ import sys
 import typer
 
 from likely.cli.answering import encode, reconstruct, sample, score
-from likely.cli.fit import fit
 from likely.cli.judging import evaluate, report
+from likely.cli.learning import fit
 from likely.cli.looking import data, models
 from likely.cli.outcomes import outcome
 

@@ -108,7 +108,7 @@ def _court(fitted: "Fitted", directory: str, source: str | None, label: str | No
     """The test rows that the fit kept, or other rows that the caller names."""
     import numpy as np
 
-    from likely.fitting import open_like, reopen
+    from likely.fitting import open_like, reopen, split_again
 
     if source is None:
         try:
@@ -117,8 +117,9 @@ def _court(fitted: "Fitted", directory: str, source: str | None, label: str | No
             raise DataError(f"{error}; name rows to judge by: likely evaluate {directory} SOURCE") from error
         return Court(own, split.train, split.test, own=True)
     other = open_like(fitted.info, source, label)
-    if other.digest() == fitted.info.get("data", {}).get("digest"):
-        return _court(fitted, directory, None, None)
+    split = split_again(fitted.info, other)
+    if split is not None:
+        return Court(other, split.train, split.test, own=True)
     test = other.parts.get("test", np.arange(len(other)))
     return Court(other, np.empty(0, np.int64), test, own=False)
 

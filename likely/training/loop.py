@@ -74,7 +74,9 @@ def train(
         Diverged: if the objective is not finite; the model then holds the best weights so far.
         Interrupted: after SIGINT or SIGTERM, once the step is finished and the state stored.
     """
-    feed = data if isinstance(data, Feed) else TensorFeed(torch.as_tensor(data))
+    if isinstance(data, np.ndarray):  # pandas hands out arrays that torch warns of: they cannot be written to
+        data = torch.from_numpy(np.require(data, requirements="W"))
+    feed = data if isinstance(data, Feed) else TensorFeed(data)
     if split is None:
         split = split_rows(len(feed), config.seed, calibration=0, test=0)
     if not len(split.train):

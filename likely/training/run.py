@@ -57,9 +57,10 @@ class Run:
     def __init__(self, model: GradientFitted, feed: Feed, split: Split, config: TrainConfig, batch_size: int) -> None:
         self.model, self.feed, self.split, self.config, self.batch_size = model, feed, split, config, batch_size
         self.device = next(model.parameters()).device
-        self.optimizers = {name: PlayerOptimizer(model, player, config) for name, player in model.players().items()}
+        self.players = model.players()
+        self.optimizers = {name: PlayerOptimizer(model, player, config) for name, player in self.players.items()}
         # Every step of every player sees rows of its own.
-        self.batches_per_step = sum(player.steps for player in model.players().values())
+        self.batches_per_step = sum(player.steps for player in self.players.values())
         self.averages = isinstance(model, NoHeldOutObjective)
         # What the run ends with: the best weights on rows held out or, where those choose nothing, an average.
         self.best = {name: value.detach().clone() for name, value in model.state_dict().items()}
@@ -96,10 +97,11 @@ class Run:
 
     def advance(self, batches: Iterator[Batch]) -> None:
         """One step of every player, each on batches of its own."""
-        self.model.train()
+        if not self.model.training:
+            self.model.train()  # walks through all modules, which tiny networks would feel at every step
         restart(self.config.seed, "step", self.step)
         means: dict[str, Tensor] = {}
-        for name, player in self.model.players().items():
+        for name, player in self.players.items():
             self._let_move(name)
             means |= _mean_of([self._move(name, next(batches)) for _ in range(player.steps)])
         self.model.after_step()

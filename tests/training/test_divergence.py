@@ -208,3 +208,9 @@ def test_weights_that_were_set_before_the_first_step_are_kept_when_nothing_is_be
     history = train(model, torch.zeros(100, 3), TrainConfig(epochs=5, batch_size=10), split=SPLIT)
     assert history.best_step == 0
     assert torch.equal(model.weight, torch.full((3,), 3.0))
+
+
+def test_a_first_look_that_is_not_finite_is_no_reason_to_stop_under_a_time_limit():
+    history = train(Aging((3,), healthy=0), torch.zeros(100, 3), TrainConfig(time_limit=0.05, patience=1), split=SPLIT)
+    assert history.rows[0]["step"] == 0
+    assert len(history.rows) > 1

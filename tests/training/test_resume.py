@@ -19,7 +19,7 @@ from tests.training.kinds import KINDS, SMALL, Memory, assert_same, assert_same_
 EVERY_STEP = TrainConfig(epochs=10, batch_size=16, warmup=5, checkpoint_steps=1)
 """57 steps of one player, with a look of the host in between."""
 
-RESTING = TrainConfig(epochs=100, batch_size=16, learning_rate=0.1, warmup=5, patience=1, checkpoint_steps=1)
+RESTING = TrainConfig(epochs=100, batch_size=16, learning_rate=0.1, warmup=5, patience=2, checkpoint_steps=1)
 """Stops early, and anneals from there."""
 
 
@@ -76,6 +76,7 @@ def test_a_run_stopped_while_it_anneals_ends_as_the_unbroken_one(kind):
     assert history.stopped == "early"
     annealing = [step for step, (_, state) in unbroken.states.items() if state["anneal_from"] is not None]
     before, middle = annealing[0] - 1, annealing[len(annealing) // 2]
+    assert unbroken.states[before][1]["misses"] == 1
     assert_ends_alike(kind, RESTING, unbroken, model, history, [before, middle])
 
 

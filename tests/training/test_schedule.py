@@ -259,3 +259,14 @@ def test_devices_that_are_not_there_are_refused(name):
 def test_no_rows_to_train_on_are_refused():
     with pytest.raises(UserError, match="no rows to train on"):
         train(KINDS["autoencoder"].model(), torch.zeros(1, 4), TrainConfig(epochs=1))
+
+
+@pytest.mark.filterwarnings("error")
+def test_arrays_that_cannot_be_written_to_are_taken_without_a_word():
+    x = KINDS["autoencoder"].feed().x.numpy().copy()
+    x.flags.writeable = False
+    model, config = KINDS["autoencoder"].model(), TrainConfig(epochs=2)
+    train(model, x, config)
+    same = KINDS["autoencoder"].model()
+    train(same, torch.from_numpy(x.copy()), config)
+    assert all(map(torch.equal, model.parameters(), same.parameters()))

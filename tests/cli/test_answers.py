@@ -1,0 +1,202 @@
+import csv
+import errno
+import os
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+from PIL import Image
+
+import likely as library
+from likely.cli.outputs import picture
+from tests.cli.conftest import write_table
+
+
+def read_csv(path):
+    data = path.read_bytes()
+    assert data.startswith(b"\xef\xbb\xbf")  # Excel takes it for Korean else
+    return list(csv.DictReader(data.decode("utf-8-sig").splitlines()))
+
+
+def test_scores_are_those_of_the_library(table, likely, tmp_path):
+    answer = likely("score", "모델", "표.csv", "-o", tmp_path / "s.csv")
+    assert answer.code == 0
+    lines = read_csv(tmp_path / "s.csv")
+    assert list(lines[0]) == ["row", "surprise", "p_value", "is_novel"]
+    source = library.open_source("표.csv", label="병", drop=("번호",))
+    scores = library.load("모델").score(source)
+    assert [float(line["surprise"]) for line in lines] == scores.surprise.tolist()
+    assert [float(line["p_value"]) for line in lines] == scores.p_value.tolist()
+    assert [line["is_novel"] == "True" for line in lines] == scores.is_novel.tolist()
+    assert f"{scores.is_novel.sum()} of 600 rows" in answer.out
+    assert "minus the log-density in nats, exact (=)" in answer.out
+    strangest = int(np.argmax(scores.surprise))
+    assert f"row {strangest} (" in answer.out
+
+
+def test_scores_in_every_kind_of_file_are_the_same(table, likely, tmp_path):
+    for kind in ("csv", "parquet", "npz"):
+        assert likely("score", "모델", "표.csv", "-o", tmp_path / f"s.{kind}").code == 0
+    by_csv = [float(line["surprise"]) for line in read_csv(tmp_path / "s.csv")]
+    assert pyarrow.parquet.read_table(tmp_path / "s.parquet").column("surprise").to_pylist() == by_csv
+    assert np.load(tmp_path / "s.npz")["surprise"].tolist() == by_csv
+
+
+def test_a_rate_that_cannot_be_held_is_said(table, likely):
+    answer = likely("score", "모델", "표.csv", "--false-alarm-rate", "0.0001")
+    assert "flagged    0 of 600" in answer.out
+    assert "that takes 9999" in " ".join(answer.out.split())
+
+
+def test_label_and_dropped_columns_need_not_be_there(table, likely, tmp_path):
+    lines = (table / "표.csv").read_text("utf-8").splitlines()
+    (tmp_path / "new.csv").write_text("\n".join(",".join(line.split(",")[1:6]) for line in lines), "utf-8")
+    assert likely("score", "모델", tmp_path / "new.csv", "-o", tmp_path / "a.npz").code == 0
+    assert likely("score", "모델", "표.csv", "-o", tmp_path / "b.npz").code == 0
+    assert (np.load(tmp_path / "a.npz")["surprise"] == np.load(tmp_path / "b.npz")["surprise"]).all()
+
+
+def test_other_columns_are_refused_by_name(table, likely, tmp_path):
+    text = (table / "표.csv").read_text("utf-8")
+    (tmp_path / "new.csv").write_text(text.replace("키", "무게", 1), "utf-8")
+    answer = likely("score", "모델", tmp_path / "new.csv")
+    assert answer.code == 2
+    assert "키" in answer.line or "무게" in answer.line
+
+
+def test_codes_in_every_kind_of_file(table, likely, tmp_path):
+    for kind in ("csv", "parquet", "npz", "npy"):
+        assert likely("encode", "모델", "표.csv", "-o", tmp_path / f"z.{kind}").code == 0
+    codes = np.load(tmp_path / "z.npy")
+    assert codes.shape == (600, 2)
+    lines = read_csv(tmp_path / "z.csv")
+    assert list(lines[0]) == ["row", "label", "z0", "z1"]
+    np.testing.assert_array_equal([[float(line["z0"]), float(line["z1"])] for line in lines], codes)
+    assert {line["label"] for line in lines} == {"예", "아니오"}
+    held = np.load(tmp_path / "z.npz")
+    assert (held["codes"] == codes).all()
+    assert held["label"].tolist() == [line["label"] for line in lines]
+
+
+def test_tables_come_back_as_tables_with_constant_columns(table, likely, tmp_path):
+    assert likely("reconstruct", "모델", "표.csv", "-o", tmp_path / "r.csv").code == 0
+    lines = read_csv(tmp_path / "r.csv")
+    assert list(lines[0]) == ["키", "b", "c", "d", "언제나"]
+    assert {line["언제나"] for line in lines} == {"7.0"} or {line["언제나"] for line in lines} == {"7"}
+    assert likely("sample", "모델", "-n", 7, "-o", tmp_path / "s.parquet").code == 0
+    assert pyarrow.parquet.read_table(tmp_path / "s.parquet").num_rows == 7
+
+
+def test_samples_follow_the_seed(table, likely, tmp_path):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        assert likely("sample", "모델", "-n", 3, "--seed", seed, "-o", tmp_path / f"{name}.csv").code == 0
+    a, b, c = ((tmp_path / f"{name}.csv").read_bytes() for name in "abc")
+    assert a == b != c
+
+
+def test_images_become_a_folder_of_pictures(digits, likely, tmp_path):
+    assert likely("sample", "vae", "-n", 3, "--label", 7, "-o", tmp_path / "new").code == 0
+    assert likely("sample", "vae", "-n", 3, "--label", 7, "-o", tmp_path / "new.npy").code == 0
+    drawn = np.load(tmp_path / "new.npy")
+    assert sorted(each.name for each in (tmp_path / "new").iterdir()) == ["0000.png", "0001.png", "0002.png"]
+    for i, row in enumerate(drawn):
+        pixels = np.asarray(Image.open(tmp_path / "new" / f"{i:04d}.png"))
+        np.testing.assert_array_equal(pixels, np.rint(row / 16 * 255))
+
+
+def test_a_condition_is_one_of_those_seen(digits, likely, tmp_path):
+    assert "'banana' was not seen" in likely("sample", "vae", "--label", "banana", "-o", tmp_path / "a").err
+    assert not (tmp_path / "a").exists()
+
+
+def test_pictures_of_a_folder_name_their_files(here, likely):
+    rng = np.random.default_rng(0)
+    (here / "그림").mkdir()
+    for i in range(12):
+        pixels = rng.integers(0, 256, (4, 6, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(here / "그림" / f"{i:02d} =cmd.png")
+    assert likely("fit", "그림", "--model", "pca", "--set", "z_size=2", "--out", "m").code == 0
+    assert likely("reconstruct", "m", "그림", "-o", "r").code == 0
+    assert [line["place"] for line in read_csv(here / "r" / "index.csv")] == [f"{i:02d} =cmd.png" for i in range(12)]
+    assert Image.open("r/0000.png").size == (6, 4)
+    assert likely("score", "m", "그림/03 =cmd.png", "-o", "s.csv").code == 0
+    assert read_csv(here / "s.csv")[0]["place"] == "03 =cmd.png"
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis", "mode"), [((3, 4), None, "L"), ((3, 4, 2), -1, "LA"), ((4, 3, 4), 0, "RGBA")]
+)
+def test_picture_of_each_layout(shape, axis, mode):
+    import io
+
+    schema = library.data.Schema("image", shape, "float32", "unit", low=0.0, high=2.0, channel_axis=axis)
+    row = np.full(shape, 1.0)
+    shown = Image.open(io.BytesIO(picture(row, schema)))
+    assert (shown.mode, shown.size) == (mode, (4, 3))
+    assert np.asarray(shown).flat[0] == 128
+
+
+@pytest.mark.parametrize(
+    ("verb", "output", "told"),
+    [
+        ("score", "nowhere/s.csv", "mkdir -p nowhere"),
+        ("score", "s.xlsx", ".csv, .parquet, .npz"),
+        ("encode", "z", ".npy, .npz, .csv, .parquet"),
+        ("reconstruct", "r.npy", ".csv, .parquet"),
+        ("sample", "folder", ".csv, .parquet"),
+    ],
+)
+def test_an_output_that_cannot_be_is_refused_before_anything_is_computed(verb, output, told, table, likely):
+    rows = [] if verb == "sample" else ["표.csv"]
+    before = sorted(os.listdir())
+    answer = likely(verb, "모델", *rows, "-o", output)
+    assert answer.code == 2
+    assert told in answer.line
+    assert sorted(os.listdir()) == before
+
+
+def test_pictures_do_not_mix_with_what_is_there(digits, likely, tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    assert "choose another name" in likely("sample", "vae", "-o", tmp_path).line
+
+
+def test_a_full_disk_keeps_what_was_there(table, likely, tmp_path, monkeypatch):
+    output = tmp_path / "s.csv"
+    output.write_text("yesterday")
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    answer = likely("score", "모델", "표.csv", "-o", output)
+    assert answer.code == 2
+    assert "free some space" in answer.line
+    assert output.read_text() == "yesterday"
+    assert os.listdir(tmp_path) == ["s.csv"]
+
+
+@pytest.mark.parametrize("name", ["모델", "missing", "flipped", "pickle"])
+def test_a_directory_that_is_no_model_is_one_line(name, table, likely, tmp_path):
+    import shutil
+
+    copied = tmp_path / "m"
+    if name != "missing":
+        shutil.copytree(table / "모델", copied)
+    if name == "flipped":
+        data = bytearray((copied / "weights.safetensors").read_bytes())
+        data[-1] ^= 1
+        (copied / "weights.safetensors").write_bytes(data)
+    if name == "pickle":
+        (copied / "manifest.json").write_bytes(b"\x80\x04\x95")
+    answer = likely("score", copied, "표.csv")
+    if name == "모델":
+        assert answer.code == 0
+    else:
+        assert answer.code == 2
+        assert str(copied) in answer.line
+
+
+def test_a_table_of_another_machine_is_read_as_that_of_the_fit(table, likely, tmp_path):
+    write_table(tmp_path / "cp949.csv")
+    (tmp_path / "cp949.csv").write_bytes((tmp_path / "cp949.csv").read_text("utf-8").encode("cp949"))
+    assert likely("score", "모델", tmp_path / "cp949.csv").out == likely("score", "모델", "표.csv").out
