@@ -11,7 +11,7 @@ from likely.registry import PRESETS, REFERENCES
 from likely.training import TrainConfig, train
 
 SMALL = MLP((16,))
-QUICK = TrainConfig(epochs=15, batch_size=32, seed=0)
+QUICK = TrainConfig(epochs=50, batch_size=32, learning_rate=0.01, seed=0)
 
 
 def bits(n: int = 600) -> torch.Tensor:
@@ -35,10 +35,10 @@ def test_a_missing_value_is_marginalized_not_invented():
 
 
 def test_training_with_holes_learns_what_the_rest_says():
-    x = torch.randn(800, 1) @ torch.randn(1, 5) + 0.1 * torch.randn(800, 5)
+    x = torch.randn(800, 1) @ torch.tensor([[1.0, -1.0, 0.8, 0.6, 1.2]]) + 0.1 * torch.randn(800, 5)
     holes = x.masked_fill(torch.rand_like(x) < 0.2, torch.nan)
     model = VAE((5,), 1, network=SMALL)
-    train(model, holes, TrainConfig(epochs=40, seed=0))
+    train(model, holes, TrainConfig(epochs=100, learning_rate=0.01, seed=0))
     hidden = x.clone()
     hidden[:, 0] = torch.nan
     guess = model.reconstruct(hidden)[:, 0].detach()
