@@ -33,7 +33,7 @@ from likely.training.plan import choose_device
 FEW_ROWS = 500
 """Under this many rows calibration is by cross-fitting: none is set aside for it."""
 
-N_FOLDS = 5
+N_FOLDS = 4
 
 Calibrate = Literal["auto", "held-out", "cross-fitting", "none"]
 
@@ -119,7 +119,7 @@ def fit(
         >>> fitted.encode("digits").shape
         (1797, 8)
     """
-    options = {"label": label, "drop": tuple(drop), "size": size, "channels": channels}
+    options: dict[str, Any] = {"label": label, "drop": tuple(drop), "size": size, "channels": channels}
     recipe, chosen = prepare(
         model,
         open_source(data, **options),

@@ -19,7 +19,14 @@ from likely.likelihoods import (
 )
 
 SHAPE = (2, 3, 2)
-PARTS = [Bernoulli(), ContinuousBernoulli(), Gaussian(), Gaussian(scale=0.3), Categorical(5), DiscretizedLogisticMixture(5)]
+PARTS = [
+    Bernoulli(),
+    ContinuousBernoulli(),
+    Gaussian(),
+    Gaussian(scale=0.3),
+    Categorical(5),
+    DiscretizedLogisticMixture(5),
+]
 
 
 def values_of(part, n=7):
@@ -78,7 +85,9 @@ def test_every_bin_of_a_discretized_logistic_equals_its_reference(log_scale):
     upper, lower = ((x.double().numpy()[:, 0] + sign * half - loc) / scale for sign in (1, -1))
     inside = -np.logaddexp(0, -upper) - np.logaddexp(0, lower) + np.log(-np.expm1(lower - upper))
     reference = np.where(
-        np.arange(levels) == 0, -np.logaddexp(0, -upper), np.where(np.arange(levels) == 255, -np.logaddexp(0, lower), inside)
+        np.arange(levels) == 0,
+        -np.logaddexp(0, -upper),
+        np.where(np.arange(levels) == 255, -np.logaddexp(0, lower), inside),
     )
     np.testing.assert_allclose(ours, reference, rtol=2e-3, atol=2e-4)
     assert np.exp(ours).sum() == pytest.approx(1, abs=1e-3)

@@ -26,7 +26,9 @@ def test_a_condition_changes_code_and_decoding(network):
 
 
 @pytest.mark.parametrize(
-    "network", [MLP((6,), linear_path=True), Convolutional((4,), hidden=6, linear_path=True)], ids=["MLP", "Convolutional"]
+    "network",
+    [MLP((6,), linear_path=True), Convolutional((4,), hidden=6, linear_path=True)],
+    ids=["MLP", "Convolutional"],
 )
 def test_a_linear_start_is_linear(network):
     codec = network.build((1, 4, 4), code_size=3, z_size=3)

@@ -98,8 +98,10 @@ def encode(directory: Directory, source: Source, output: Output, device: Device 
     rows = open_like(fitted.info, source)
     with watched(rows, f"encoding {source}") as shown:
         codes = fitted.encode(shown)
-    labels = {} if rows.labels is None else {"label": rows.labels}
-    write_codes(output, codes, places_of(rows) | labels)
+    names = places_of(rows)
+    if rows.labels is not None:
+        names["label"] = rows.labels
+    write_codes(output, codes, names)
     sizes = " x ".join(map(str, codes.shape[1:]))
     print(f"Codes of {len(rows):,} rows, {sizes} numbers each, are in {clean(output)}")
 

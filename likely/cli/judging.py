@@ -117,9 +117,9 @@ def _court(fitted: "Fitted", directory: str, source: str | None, label: str | No
             raise DataError(f"{error}; name rows to judge by: likely evaluate {directory} SOURCE") from error
         return Court(own, split.train, split.test, own=True)
     other = open_like(fitted.info, source, label)
-    split = split_again(fitted.info, other)
-    if split is not None:
-        return Court(other, split.train, split.test, own=True)
+    again = split_again(fitted.info, other)
+    if again is not None:
+        return Court(other, again.train, again.test, own=True)
     test = other.parts.get("test", np.arange(len(other)))
     return Court(other, np.empty(0, np.int64), test, own=False)
 

@@ -1,10 +1,8 @@
 """`likely fit`: from data to a fitted directory with its report."""
 
-import contextlib
 import dataclasses
 import os
-import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,6 +22,7 @@ from likely.cli.options import (
     as_seconds,
     as_size,
 )
+from likely.cli.place import Place
 from likely.cli.screen import duration, facts, progress, title
 from likely.errors import Interrupted, UserError
 
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
     from likely.cli.screen import Bar
     from likely.data import Description
     from likely.data import Source as DataSource
+    from likely.data.split import Split
+    from likely.evaluation import Assessment
     from likely.fitted import Fitted
     from likely.fitting import Recipe
     from likely.training import Progress, TrainConfig
@@ -77,9 +78,9 @@ def fit(
     spec.check()
     if condition not in (None, "label"):
         raise UserError(f"--condition {condition!r} is not known; give --condition label, or leave it out")
-    given = {"epochs": epochs, "time_limit": as_seconds(time_limit), "batch_size": batch_size}
+    given: dict[str, Any] = {"epochs": epochs, "time_limit": as_seconds(time_limit), "batch_size": batch_size}
     given |= {"learning_rate": learning_rate, "seed": seed, "device": device, "precision": precision}
-    config = TrainConfig(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    config = TrainConfig(**{name: value for name, value in given.items() if value is not None})
     choose_device(device)
     opening = {"label": label, "drop": tuple(drop or ()), "size": as_size(size), "channels": channels}
     job = Job(place, spec, source, config, opening, condition, binarize, as_rate(false_alarm_rate, {}))
@@ -87,79 +88,6 @@ def fit(
         job.run()
     except KeyboardInterrupt:
         raise Interrupted(place.interrupted(context.find_root().obj)) from None
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a fitted directory goes, and where the state of its run lies until it is done."""
-
-    path: Path
-    typed: str
-    overwrite: bool = False
-    resume: bool = False
-
-    @property
-    def partial(self) -> Path:
-        """DIR.partial."""
-        return self.path.with_name(self.path.name + ".partial")
-
-    @property
-    def unfinished(self) -> bool:
-        """Whether the state of a run lies there."""
-        return (self.partial / "checkpoint.safetensors").exists()
-
-    def settled(self) -> bool:
-        """Whether there is nothing to do, which is said; refuses a place that is taken, before anything is trained."""
-        if not self.path.name:
-            raise UserError(f"--out {self.typed} is no place for a model: choose another directory")
-        finished = (self.path / "manifest.json").exists()
-        if self.resume and finished and not (self.overwrite and self.unfinished):
-            print(f"{self.typed} is finished: there is nothing to resume")
-            return True
-        self._check_taken(finished)
-        if self.unfinished and not self.resume and not self.overwrite:
-            mends = "add --resume to continue it, or --overwrite to start afresh"
-            raise UserError(f"{self.typed}.partial holds an unfinished run: {mends}")
-        if self.resume and not self.unfinished:
-            print(f"There is no unfinished run in {self.typed}.partial: starting afresh")
-        return False
-
-    def _check_taken(self, finished: bool) -> None:
-        if not os.path.lexists(self.path) or (self.path.is_dir() and not any(self.path.iterdir())):
-            return
-        if not finished:
-            raise UserError(f"--out {self.typed} is there and is no fitted directory: choose another place")
-        if not self.overwrite:
-            raise UserError(f"{self.typed} is there already: add --overwrite to replace it, or choose another --out")
-        from likely.persistence.directory import EXTRAS, MAX_BYTES
-
-        foreign = sorted({each.name for each in self.path.iterdir()} - {*MAX_BYTES, *EXTRAS})
-        if foreign:
-            raise UserError(f"{self.typed} holds {foreign[0]}, which is no part of a model: move it away")
-
-    @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """Makes DIR.partial, so that a place where nothing can be written is refused before an hour of training."""
-        from likely.files import make_directory
-
-        try:
-            make_directory(self.partial)
-        except OSError as error:
-            reason = f"nothing can be written there ({error.strerror})"
-            raise UserError(f"--out {self.typed}: {reason}; choose another place") from error
-        try:
-            yield
-        finally:
-            with contextlib.suppress(OSError):
-                self.partial.rmdir()  # where it is empty
-
-    def interrupted(self, args: Sequence[str]) -> str:
-        """What to say when a run was stopped."""
-        command = shlex.join(["likely", *args])
-        if not self.unfinished:
-            return f"interrupted, and nothing was written; begin again with: {command}"
-        again = command if "--resume" in args else f"{command} --resume"
-        return f"interrupted; the run is kept in {self.typed}.partial, resume it with: {again}"
 
 
 @dataclass(frozen=True)
@@ -228,28 +156,40 @@ class Job:
 
     def _finish(self, fitted: "Fitted", opened: "DataSource", description: "Description") -> None:
         from likely.cli import results
-        from likely.cli.card import model_card
         from likely.data.subset import Subset
-        from likely.fitting import choose_split
+        from likely.fitting import split_again
 
         _show_training(fitted)
         fitted.info["false_alarm_rate"] = self.false_alarm_rate
-        split, _ = choose_split(opened, self.config.seed, "auto", 0.1)
+        split = split_again(fitted.info, opened)
+        assert split is not None  # it is the data of the fit
         assessment = results.assessed(fitted, Subset(opened, split.test), Subset(opened, split.train))
-        where = self.place.typed
-        page = results.report_of(fitted, opened, split.train, split.test, assessment, where, self.false_alarm_rate)
-        extras = {
-            "metrics.json": results.metrics_of(assessment),
-            "history.csv": fitted.history.to_csv().encode(),
-            "README.md": model_card(fitted, description, assessment, where),
-            "report.html": page,
-        }
-        self._save(fitted, extras)
+        self._save(fitted, self._extras(fitted, opened, split, description, assessment))
         results.show(assessment)
         if fitted.calibration is not None and fitted.calibration.shortage(self.false_alarm_rate):
             print(f"\nNote: {fitted.calibration.shortage(self.false_alarm_rate)}")
-        results.show_files(where)
-        results.show_next(results.next_commands(fitted, where, self.source))
+        results.show_files(self.place.typed)
+        results.show_next(results.next_commands(fitted, self.place.typed, self.source))
+
+    def _extras(
+        self,
+        fitted: "Fitted",
+        opened: "DataSource",
+        split: "Split",
+        description: "Description",
+        assessment: "Assessment",
+    ) -> dict[str, bytes]:
+        """The files that tell about the model."""
+        from likely.cli.card import model_card
+        from likely.cli.results import metrics_of, report_of
+
+        where, rate = self.place.typed, self.false_alarm_rate
+        return {
+            "metrics.json": metrics_of(assessment),
+            "history.csv": fitted.history.to_csv().encode(),
+            "README.md": model_card(fitted, description, assessment, where),
+            "report.html": report_of(fitted, opened, split.train, split.test, assessment, where, rate),
+        }
 
     def _save(self, fitted: "Fitted", extras: dict[str, bytes]) -> None:
         from likely import persistence

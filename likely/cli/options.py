@@ -1,7 +1,8 @@
 """Options that several verbs take, and what their texts mean."""
 
 import re
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -66,7 +67,7 @@ def as_pairs(texts: list[str] | None) -> dict[str, str]:
     return pairs
 
 
-def as_rate(rate: float | None, info: dict) -> float:
+def as_rate(rate: float | None, info: Mapping[str, Any]) -> float:
     """A false-alarm rate: as given, else that of the fit, else the default."""
     from likely.fitted import DEFAULT_FALSE_ALARM_RATE
 

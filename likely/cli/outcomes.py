@@ -16,7 +16,7 @@ from likely.errors import UserError
 DONE, OURS, YOURS, INTERRUPTED, NO_READER = 0, 1, 2, 130, 141
 
 # typer has brought its own click since 0.29: BadParameter is a UsageError is a ClickException, of either.
-ClickError: type = typer.BadParameter.__mro__[2]
+ClickError: Any = typer.BadParameter.__mro__[2]
 
 
 def outcome(work: Callable[[], None], args: Sequence[str], *, debug: bool = False) -> int:

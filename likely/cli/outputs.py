@@ -84,7 +84,7 @@ def write_codes(output: str, codes: np.ndarray, columns: Columns) -> None:
     write_columns(output, {**columns, **{f"z{i}": flat[:, i] for i in range(flat.shape[1])}})
 
 
-def places_of(source: "Source") -> dict[str, Sequence[Any]]:
+def places_of(source: "Source") -> dict[str, Any]:
     """Columns that name each row: its number from 0, and its file where it has one."""
     numbers = np.arange(len(source))
     if len(source) and source.place(len(source) - 1) == f"row {len(source) - 1}":

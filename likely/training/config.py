@@ -27,7 +27,7 @@ class TrainConfig:
     """As in AdamW."""
     max_grad_norm: float = 100.0
     """The gradient of the mean objective of a row is clipped to this norm, per player."""
-    patience: int | None = 10
+    patience: int | None = 8
     """Validations without a better objective before training stops; None never stops early."""
     seed: int = 0
     """Decides the split, the order, the starting weights and all noise."""

@@ -20,7 +20,7 @@ from likely.training.identity import check_identity, identity_of
 from likely.training.optimizer import PlayerOptimizer, average_in, learning_rate_share
 from likely.training.plan import Precision, choose_validation_interval
 
-MIN_ANNEAL = 100
+MIN_ANNEAL = 60
 ANNEAL_SHARE = 0.25
 ANNEAL_RATE = 0.3
 """A run that stops early goes back to its best weights and lets the rate fall to zero over this share of the

@@ -8,7 +8,7 @@ import pytest
 
 import likely as library
 from likely.cli import learning as verb
-from likely.cli.learning import Place
+from likely.cli.place import Place
 from tests.cli.conftest import OPENING, write_table
 
 NETWORK = ("--set", 'network={"type": "MLP", "hidden": [4]}', "--set", "z_size=2")

@@ -1,0 +1,30 @@
+"""Makes a golden directory: a model as the present format saves it, and what it answered when it was saved.
+
+Run once per format version, with `python -m tests.golden.make`; what it made is never made again.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+import likely
+from likely.networks import MLP
+from likely.registry import Spec
+
+ROWS = np.array([[0.5, -1.0, 2.0], [0.0, 0.0, 0.0], [1.5, 2.5, np.nan]])
+
+
+def main() -> None:
+    """Fits a small VAE and writes it with its answers."""
+    place = Path(__file__).parent / "format-1"
+    X = np.random.default_rng(0).normal(size=(120, 3)) @ np.array([[1, 0.5, 0], [0, 1, 0.5], [0, 0, 1]])
+    spec = Spec("vae", z_size=2, network=MLP((4,), linear_path=True))
+    fitted = likely.fit(spec, X, train=likely.TrainConfig(epochs=5))
+    fitted.save(place / "model")
+    answers = {"rows": ROWS.tolist(), "surprise": fitted.surprise(ROWS).tolist(), "codes": fitted.encode(ROWS).tolist()}
+    (place / "answers.json").write_text(json.dumps(answers, indent=1))
+
+
+if __name__ == "__main__":
+    main()

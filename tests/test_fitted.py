@@ -1,0 +1,188 @@
+"""What enters and leaves a fitted model, in the caller's own terms."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.decomposition import PCA
+
+import likely
+from likely.data import open_source
+from likely.errors import DataError, Unsupported
+from likely.registry import Spec
+
+QUICK = likely.TrainConfig(epochs=3)
+
+
+@pytest.fixture(scope="module")
+def X():
+    mixing = np.array([[1.0, 300.0, 0.0], [0.0, 40.0, 0.001], [0.0, 0.0, 0.002]])
+    return np.random.default_rng(0).normal(size=(700, 3)) @ mixing + [5.0, -100.0, 0.0]
+
+
+@pytest.fixture(scope="module")
+def ppca(X):
+    return likely.fit("ppca", X, z_size=2)
+
+
+def test_densities_are_in_the_callers_units(X, ppca):
+    """Against the same Gaussian written down in raw units: standardizing forth and its log-determinant back."""
+    model, schema = ppca.model, ppca.schema
+    w = model.components.T * model._scales
+    inside = (w @ w.T).numpy() + float(model.noise_variance) * np.eye(3)
+    covariance = np.diag(schema.scales) @ inside @ np.diag(schema.scales)
+    mean = schema.locations + schema.scales * model.mean.numpy()
+    off = X - mean
+    distance = (off * np.linalg.solve(covariance, off.T).T).sum(1)
+    expected = -0.5 * (distance + np.linalg.slogdet(2 * np.pi * covariance)[1])
+    np.testing.assert_allclose(ppca.log_prob(X), expected, rtol=1e-6)
+    assert ppca.density_mark == "="
+
+
+def test_another_unit_moves_a_density_by_its_logarithm(X, ppca):
+    meters = likely.fit("ppca", X * [1, 1000, 1], z_size=2)
+    np.testing.assert_allclose(meters.log_prob(X * [1, 1000, 1]), ppca.log_prob(X) - np.log(1000), rtol=1e-9)
+
+
+def test_a_dequantized_density_bounds_the_probability_of_whole_values():
+    """One pixel, known probabilities: the bound of a Gaussian stays below what they are."""
+    x = np.random.default_rng(0).binomial(30, 0.4, size=(4000, 1, 1)).astype(np.uint8)
+    fitted = likely.fit("ppca", x, z_size=1, test=0.0)
+    assert fitted.schema.domain == "levels"
+    assert fitted.density_mark == "<="
+    levels, counts = np.unique(x, return_counts=True)
+    p = counts / counts.sum()
+    entropy = -(p * np.log(p)).sum()
+    cross = -fitted.log_prob(x).mean()
+    assert entropy - 0.02 < cross < entropy + 0.1
+
+
+@pytest.mark.parametrize("name", ["pca", "ppca", "autoencoder", "vae"])
+def test_saved_and_loaded_in_a_new_process_it_answers_the_same(name, X, tmp_path):
+    fitted = likely.fit(name, X, train=QUICK, z_size=2)
+    fitted.save(tmp_path / "model")
+    np.save(tmp_path / "x.npy", X)
+    code = (
+        "import likely, numpy as np, sys; f = likely.load('model'); x = np.load('x.npy'); s = f.score(x); "
+        "np.savez('answers.npz', surprise=s.surprise, p=s.p_value, codes=f.encode(x), again=f.reconstruct(x))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+    answers = np.load(tmp_path / "answers.npz")
+    scores = fitted.score(X)
+    np.testing.assert_array_equal(answers["surprise"], scores.surprise)
+    np.testing.assert_array_equal(answers["p"], scores.p_value)
+    np.testing.assert_array_equal(answers["codes"], fitted.encode(X))
+    np.testing.assert_array_equal(answers["again"], fitted.reconstruct(X))
+
+
+@pytest.mark.parametrize("name", ["ppca", "vae"])
+def test_rows_are_strangers_to_a_fitted_model_too(name):
+    fitted = likely.fit(name, "digits", train=QUICK).to(dtype=torch.float64)
+    source = open_source("digits")
+    rows = source.read(np.arange(40))
+    together = fitted.surprise(rows)
+    alone = np.concatenate([fitted.surprise(rows[i : i + 1]) for i in range(5)])
+    np.testing.assert_allclose(alone, together[:5], rtol=1e-10)
+    np.testing.assert_allclose(fitted.surprise(rows[::-1])[::-1], together, rtol=1e-10)
+    np.testing.assert_array_equal(fitted.surprise(rows), together)
+
+
+def test_digits_come_back_as_digits():
+    fitted = likely.fit("vae", "digits", train=QUICK)
+    draws = fitted.sample(5, seed=3)
+    assert draws.shape == (5, 8, 8)
+    assert draws.dtype == np.uint8
+    assert draws.max() <= 16
+    np.testing.assert_array_equal(draws, fitted.sample(5, seed=3))
+    assert not np.array_equal(draws, fitted.sample(5, seed=4))
+    assert fitted.density_mark == "<="
+
+
+def test_tables_come_back_as_tables_with_their_constant_and_their_order():
+    generator = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {"몸무게": generator.normal(70, 9, 300), "unit": 1.5, "height": generator.normal(1.7, 0.1, 300)}
+    )
+    with pytest.warns(UserWarning, match="unit"):
+        fitted = likely.fit("ppca", frame, z_size=1)
+    draws = fitted.sample(4)
+    assert isinstance(draws, pd.DataFrame)
+    assert list(draws.columns) == list(frame.columns)
+    assert (draws["unit"] == 1.5).all()
+    again = fitted.score(frame[["height", "unit", "몸무게"]])
+    np.testing.assert_allclose(again.surprise, fitted.score(frame).surprise)
+    with pytest.raises(DataError, match="몸무게"):
+        fitted.score(frame.drop(columns="몸무게"))
+    with pytest.raises(DataError, match="unit"):
+        fitted.score(frame.assign(unit=2.0))
+
+
+def test_missing_values_are_refused_by_column_or_taken():
+    generator = np.random.default_rng(0)
+    frame = pd.DataFrame(generator.normal(size=(300, 3)), columns=list("abc"))
+    frame.loc[::7, "b"] = np.nan
+    with pytest.raises(DataError, match=r"ppca takes no missing values.*b \(43\)"):
+        likely.fit("ppca", frame)
+    fitted = likely.fit("vae", frame, train=QUICK)
+    assert np.isfinite(fitted.score(frame).surprise).all()
+
+
+def test_categories_are_refused_where_there_is_a_density():
+    frame = pd.DataFrame({"x": np.arange(300.0), "city": ["서울", "부산", "대구"] * 100})
+    with pytest.raises(DataError, match=r"none over categories yet: city.*autoencoder"):
+        likely.fit("vae", frame)
+    fitted = likely.fit("autoencoder", frame, train=QUICK)
+    assert set(fitted.reconstruct(frame)["city"]) <= {"서울", "부산", "대구"}
+
+
+def test_what_a_model_cannot_do_is_said_with_those_that_can(X):
+    fitted = likely.fit("pca", X, z_size=1)
+    with pytest.raises(Unsupported, match=r"pca cannot sample; models that can: .*ppca"):
+        fitted.sample(3)
+    with pytest.raises(Unsupported, match="knows no density"):
+        fitted.log_prob(X)
+
+
+def test_an_unknown_model_and_an_unknown_argument_name_the_nearest(X):
+    with pytest.raises(likely.UnknownName, match="autoencoder"):
+        likely.fit("autoencodr", X)
+    with pytest.raises(likely.UnknownName, match="z_size"):
+        likely.fit("vae", X, zsize=2)
+
+
+def test_few_rows_calibrate_by_cross_fitting_and_many_by_rows_held_out(X):
+    few, many = likely.fit("ppca", X[:100]), likely.fit("ppca", X)
+    assert few.calibration.cross_fitted
+    assert len(few.calibration.surprises) == 90
+    assert not many.calibration.cross_fitted
+    assert many.info["split"] == {"train": 490, "validation": 70, "calibration": 70, "test": 70}
+
+
+def test_cross_fitted_p_values_are_about_uniform_on_new_rows():
+    generator = np.random.default_rng(3)
+    rates = []
+    for _ in range(30):
+        rows = generator.normal(size=(160, 4))
+        fitted = likely.fit("ppca", rows[:80], test=0.0, z_size=1)
+        rates.append(fitted.score(rows[80:], false_alarm_rate=0.1).is_novel.mean())
+    assert np.mean(rates) == pytest.approx(0.1, abs=0.03)
+
+
+def test_ppca_of_an_estimator_equals_scikit_learn(X):
+    from likely.estimators import DensityEstimator
+
+    scaled = (X - X.mean(0)) / X.std(0)
+    estimator = DensityEstimator(Spec("ppca", z_size=1)).fit(scaled)
+    np.testing.assert_allclose(estimator.score_samples(scaled), PCA(1).fit(scaled).score_samples(scaled), rtol=1e-9)
+
+
+def test_grid_search_reaches_into_the_spec(X):
+    from sklearn.model_selection import GridSearchCV
+
+    from likely.estimators import DensityEstimator
+
+    search = GridSearchCV(DensityEstimator(Spec("ppca")), {"model__z_size": [1, 2]}, cv=2).fit(X)
+    assert search.best_params_["model__z_size"] == 2
