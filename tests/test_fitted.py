@@ -53,7 +53,7 @@ def test_a_dequantized_density_bounds_the_probability_of_whole_values():
     fitted = likely.fit("ppca", x, z_size=1, test=0.0)
     assert fitted.schema.domain == "levels"
     assert fitted.density_mark == "<="
-    levels, counts = np.unique(x, return_counts=True)
+    _levels, counts = np.unique(x, return_counts=True)
     p = counts / counts.sum()
     entropy = -(p * np.log(p)).sum()
     cross = -fitted.log_prob(x).mean()

@@ -8,11 +8,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import torch
-from likely.data.schema import Schema
-from likely.data.source import Source
 from torch import Tensor
 
 from likely.contract import Batch, Shape
+from likely.data.schema import Schema
+from likely.data.source import Source
 
 MAX_CACHED_BYTES = 2 * 2**30
 """In-memory data whose model tensors take more than this is converted batch by batch instead of once."""

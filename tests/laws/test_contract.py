@@ -73,7 +73,7 @@ def test_a_wrong_shape_is_refused_with_the_right_one(name):
         if isinstance(model, capability) and capability is not Decoder:
             with pytest.raises(ValueError, match=r"must have shape \(batch, " + wanted):
                 ask(model, x.unsqueeze(-1))
-            with pytest.raises(ValueError, match="must be torch.float64"):
+            with pytest.raises(ValueError, match=r"must be torch\.float64"):
                 ask(model, x.float())
 
 

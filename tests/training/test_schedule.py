@@ -14,8 +14,10 @@ from likely.training import TrainConfig, train
 from likely.training.optimizer import PlayerOptimizer, learning_rate_share
 from likely.training.plan import (
     DEFAULT_EPOCHS,
+    ENOUGH_STEPS,
+    LEAST_STEPS,
     MAX_STEPS,
-    MIN_STEPS,
+    MIN_STEPS_PER_ROW,
     Precision,
     choose_batch_size,
     choose_device,
@@ -178,7 +180,9 @@ def test_steps_too_slow_to_measure_many_do_not_overrun_the_limit(limit, monkeypa
 @pytest.mark.parametrize(
     ("config", "n_train", "wanted"),
     [
-        (TrainConfig(), 100, MIN_STEPS),
+        (TrainConfig(), 100, LEAST_STEPS),
+        (TrainConfig(), 400, MIN_STEPS_PER_ROW * 400),
+        (TrainConfig(), 1_000, ENOUGH_STEPS),
         (TrainConfig(), 40_000, math.ceil(DEFAULT_EPOCHS * 40_000 / 128)),
         (TrainConfig(), 10**7, MAX_STEPS),
         (TrainConfig(epochs=2), 1_000, 16),
