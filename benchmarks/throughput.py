@@ -25,8 +25,8 @@ from likely.models import VAE
 from likely.networks import MLP
 from likely.training import TrainConfig, train
 
-N_STEPS = 400
-N_PAIRS = 7
+N_STEPS = 600
+N_PAIRS = 5
 N_SCORED = 10_000
 
 

@@ -213,8 +213,19 @@ class Fitted:
 
     # Where it lives.
 
-    def save(self, path: str | os.PathLike[str], *, extras: Mapping[str, bytes] | None = None) -> None:
-        """Writes a fitted directory, whole or not at all; see `likely.persistence`."""
+    def save(
+        self, path: str | os.PathLike[str], *, extras: Mapping[str, bytes] | None = None, overwrite: bool = False
+    ) -> None:
+        """Writes a fitted directory, whole or not at all.
+
+        Args:
+            path: of the directory, which must not be there.
+            extras: further files by name: metrics.json, history.csv, README.md, report.html.
+            overwrite: replaces a fitted directory that is there.
+
+        Raises:
+            UserError: if something is there, or cannot be written; says what mends it.
+        """
         persistence.save(
             path,
             model=self.model,
@@ -223,6 +234,7 @@ class Fitted:
             calibration={} if self.calibration is None else self.calibration.to_json(),
             info=self.info,
             extras=extras or {},
+            overwrite=overwrite,
         )
 
     def to(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> "Fitted":
@@ -267,6 +279,10 @@ class Fitted:
         source = open_source(rows) if not isinstance(rows, Source) else rows
         if condition is None and self.model.condition_shape is not None:
             condition = source.labels
+            if condition is None:
+                raise DataError(
+                    f"{self.spec.name} was fitted with labels, and {source.name} has none: give `condition`"
+                )
         pieces = []
         was_training = self.model.training
         self.model.eval()

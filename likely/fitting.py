@@ -1,6 +1,5 @@
 """`fit`: from data and a model's name to a `Fitted`."""
 
-import contextlib
 import datetime
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -15,10 +14,8 @@ from torch import Tensor
 from likely.contract import ClosedFormFitted, Density, Model, TakesMissing
 from likely.data import Schema, Source, infer_schema, open_source
 from likely.data.feed import SourceFeed
-from likely.data.folders import is_image_name
 from likely.data.split import Split, split_rows
 from likely.data.subset import Subset
-from likely.data.tables import TableSource
 from likely.errors import DataError, UserError
 from likely.fitted import Fitted, one_hot
 from likely.likelihoods import Likelihood, default_likelihood
@@ -197,63 +194,6 @@ def choose_split(source: Source, seed: int, calibrate: Calibrate, test: float) -
         calibrate = "cross-fitting" if len(source) < FEW_ROWS else "held-out"
     share = 0.1 if calibrate == "held-out" else 0.0
     return split_rows(len(source), seed, calibration=share, test=test, official=source.parts), calibrate
-
-
-def reopen(info: Mapping[str, Any]) -> tuple[Source, Split]:
-    """The data of a fit and how it was split, from what the fit wrote down.
-
-    Raises:
-        DataError: if it was no file, is not where it was, or has changed.
-    """
-    match info:
-        case {"data": {"name": str(name), "options": dict(options)}} if options.keys() == OPENING.keys():
-            source = open_source(name, **options)
-        case _:
-            raise DataError("the model does not say how to open the data that it learned")
-    split = split_again(info, source)
-    if split is None:
-        raise DataError(f"{name} has changed since the fit, so its test rows cannot be told")
-    return source, split
-
-
-def split_again(info: Mapping[str, Any], source: Source) -> Split | None:
-    """How a fit split its data, given that data again; None if the source is other data."""
-    match info:
-        case {
-            "data": {"digest": str(digest)},
-            "train": {"seed": int(seed)},
-            "calibration": "held-out" | "cross-fitting" | "none" as calibrate,
-            "test": float(test),
-        } if 0 <= test < 1 and digest == source.digest():
-            return choose_split(source, seed, calibrate, test)[0]
-    return None
-
-
-def open_like(info: Mapping[str, Any], data: Any, label: str | None = None) -> Source:
-    """Opens other data as that of the fit was opened, by those of its options that apply to it.
-
-    A column that served as label or was left out at fit does so again where there is one, and need not be there.
-
-    Args:
-        info: of the fitted model.
-        data: as for `open_source`.
-        label: the column that holds labels, where it is another than at fit.
-    """
-    options = OPENING | ((info.get("data") or {}).get("options") or {})
-    known = label or options["label"]
-    if isinstance(data, str | os.PathLike):
-        if os.path.isdir(data) or is_image_name(os.fspath(data)):
-            return open_source(data, label=label, size=options["size"], channels=options["channels"])
-        if os.fspath(data).endswith(".npz") and known:
-            with contextlib.suppress(*(() if label else (DataError,))):
-                return open_source(data, label=known)
-    source = open_source(data)
-    if not isinstance(source, TableSource):
-        return source if label is None else open_source(data, label=label)
-    there = source.table.column_names
-    drop = [name for name in options["drop"] if name in there]
-    known = known if label or known in there else None
-    return TableSource(source.table, name=source.name, label=known, drop=drop, frame=source.frame)
 
 
 def _complete(spec: Spec, schema: Schema) -> tuple[Spec, list[str]]:

@@ -72,22 +72,35 @@ class Likelihood(abc.ABC):
             raise DataError(f"{type(self).__name__} has {own} levels, the data has {levels}; set levels={levels}")
 
 
-def observed_log_prob(observation: Independent, x: Tensor) -> Tensor:
-    """log p of what is there in each row: NaN in x is missing, and counts for nothing.
+def split_missing(x: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Rows whose missing values are zero, and ones where there is a value: for `observed_log_prob`.
+
+    Args:
+        x: (batch, ...), NaN where missing.
+
+    Returns:
+        Both shaped as x; None in place of the ones where it is known that nothing is missing.
+    """
+    if x.device.type == "cpu" and not x.sum().isnan():  # a look that costs nothing here, and a wait on a GPU
+        return x, None
+    # Arithmetic instead of boolean masks: several times faster on a CPU, forth and back.
+    return x.nan_to_num(nan=0.0), (x * 0 + 1).nan_to_num(nan=0.0)
+
+
+def observed_log_prob(observation: Independent, x: Tensor, present: Tensor | None) -> Tensor:
+    """log p of what is there in each row: what is missing counts for nothing.
 
     Args:
         observation: of batch shape (batch,) and event shape x_shape.
-        x: (batch, *x_shape).
+        x: (batch, *x_shape), from `split_missing`.
+        present: the same, from there.
 
     Returns:
         (batch,), nats.
     """
-    if x.device.type == "cpu" and not x.sum().isnan():  # a look that costs nothing here, and a wait on a GPU
+    if present is None:
         return observation.log_prob(x)
-    # Arithmetic instead of boolean masks: several times faster on a CPU, forth and back.
-    present = (x * 0 + 1).nan_to_num(nan=0.0)
-    each = observation.base_dist.log_prob(x.nan_to_num(nan=0.0))
-    return (each * present).flatten(1).sum(1)
+    return (observation.base_dist.log_prob(x) * present).flatten(1).sum(1)
 
 
 def default_likelihood(domain: str, levels: int) -> Likelihood:
@@ -120,7 +133,13 @@ class Bernoulli(Likelihood):
 
 class _BernoulliObservation(Observation):
     def values(self, raw: Tensor) -> Distribution:
-        return BernoulliDistribution(logits=raw, validate_args=False)
+        return _Bits(logits=raw, validate_args=False)
+
+
+class _Bits(BernoulliDistribution):
+    def log_prob(self, value: Tensor) -> Tensor:
+        # In place: on small networks PyTorch's own way of turning the sign costs a twentieth of a step.
+        return F.binary_cross_entropy_with_logits(self.logits, value, reduction="none").neg_()
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from likely.likelihoods import (
     Gaussian,
     default_likelihood,
     observed_log_prob,
+    split_missing,
 )
 
 SHAPE = (2, 3, 2)
@@ -106,7 +107,7 @@ def test_missing_values_count_for_nothing(part):
     raw, x = raw_for(part).double().requires_grad_(), values_of(part).double()
     observation = part.build(SHAPE).double()
     gone = torch.rand(x.shape) < 0.4
-    masked = observed_log_prob(observation(raw), x.masked_fill(gone, torch.nan))
+    masked = observed_log_prob(observation(raw), *split_missing(x.masked_fill(gone, torch.nan)))
     by_hand = observation(raw).base_dist.log_prob(x).masked_fill(gone, 0).flatten(1).sum(1)
     assert torch.allclose(masked, by_hand)
     masked.sum().backward()

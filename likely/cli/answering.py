@@ -36,7 +36,7 @@ def score(
     """
     from likely.cli.outputs import check_output, places_of, write_columns
     from likely.cli.watched import watched
-    from likely.fitting import open_like
+    from likely.reopening import open_like
 
     if output is not None:
         check_output(output, (".csv", ".parquet", ".npz"))
@@ -91,7 +91,7 @@ def encode(directory: Directory, source: Source, output: Output, device: Device 
     """Write the code of each row."""
     from likely.cli.outputs import ARRAYS, TABLES, check_output, places_of, write_codes
     from likely.cli.watched import watched
-    from likely.fitting import open_like
+    from likely.reopening import open_like
 
     check_output(output, (*ARRAYS, *TABLES))
     fitted = opened(directory, device)
@@ -110,7 +110,7 @@ def reconstruct(directory: Directory, source: Source, output: Output, device: De
     """Write each row as it comes back through the code."""
     from likely.cli.outputs import places_of, write_rows
     from likely.cli.watched import watched
-    from likely.fitting import open_like
+    from likely.reopening import open_like
 
     fitted = opened(directory, device)
     _check_rows_output(output, fitted)

@@ -108,7 +108,7 @@ def _court(fitted: "Fitted", directory: str, source: str | None, label: str | No
     """The test rows that the fit kept, or other rows that the caller names."""
     import numpy as np
 
-    from likely.fitting import open_like, reopen, split_again
+    from likely.reopening import open_like, reopen, split_again
 
     if source is None:
         try:
@@ -127,7 +127,7 @@ def _court(fitted: "Fitted", directory: str, source: str | None, label: str | No
 def _learned(fitted: "Fitted", court: Court) -> "Source | None":
     """The rows that the model learned from, for its baselines; None where they are not at hand."""
     from likely.data.subset import Subset
-    from likely.fitting import reopen
+    from likely.reopening import reopen
 
     if court.own:
         return Subset(court.source, court.train)

@@ -157,7 +157,7 @@ class Job:
     def _finish(self, fitted: "Fitted", opened: "DataSource", description: "Description") -> None:
         from likely.cli import results
         from likely.data.subset import Subset
-        from likely.fitting import split_again
+        from likely.reopening import split_again
 
         _show_training(fitted)
         fitted.info["false_alarm_rate"] = self.false_alarm_rate
@@ -192,21 +192,10 @@ class Job:
         }
 
     def _save(self, fitted: "Fitted", extras: dict[str, bytes]) -> None:
-        from likely import persistence
-
-        persistence.save(
-            self.place.path,
-            model=fitted.model,
-            spec=fitted.spec,
-            schema=fitted.schema,
-            calibration={} if fitted.calibration is None else fitted.calibration.to_json(),
-            info=fitted.info,
-            extras=extras,
-            overwrite=self.place.overwrite,
-        )
+        fitted.save(self.place.path, extras=extras, overwrite=self.place.overwrite)
 
 
-CROSS_FITTING = "from cross-fitting, for few rows: five more models are fitted"
+CROSS_FITTING = "from cross-fitting, for few rows: one more model per fold is fitted"
 
 
 def _no_cuda(asked: str, device: Any) -> bool:

@@ -52,11 +52,9 @@ class Place:
             raise UserError(f"--out {self.typed} is there and is no fitted directory: choose another place")
         if not self.overwrite:
             raise UserError(f"{self.typed} is there already: add --overwrite to replace it, or choose another --out")
-        from likely.persistence.directory import EXTRAS, MAX_BYTES
+        from likely.persistence.directory import check_ours
 
-        foreign = sorted({each.name for each in self.path.iterdir()} - {*MAX_BYTES, *EXTRAS})
-        if foreign:
-            raise UserError(f"{self.typed} holds {foreign[0]}, which is no part of a model: move it away")
+        check_ours(self.path)
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:

@@ -1,6 +1,7 @@
 """Feeds: rows as a model takes them, by id; what training and every answer read from."""
 
 import abc
+import hashlib
 import math
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -131,8 +132,10 @@ class SourceFeed(Feed):
         return Batch(x, None if self.condition is None else self.condition[torch.from_numpy(ids)])
 
     def digest(self) -> str:
-        """The source's."""
-        return self.source.digest()
+        """Of the source, and of how its rows become those of the model."""
+        content = hashlib.blake2b(self.source.digest().encode(), digest_size=16)
+        content.update(repr((self.schema, self.continuous, self.dtype)).encode())
+        return content.hexdigest()
 
     def draw(self, x: Tensor) -> Tensor:
         """As `Feed.draw`."""

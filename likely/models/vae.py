@@ -19,7 +19,7 @@ from likely.contract import (
     Shape,
     TakesMissing,
 )
-from likely.likelihoods import Gaussian, Likelihood, observed_log_prob
+from likely.likelihoods import Gaussian, Likelihood, observed_log_prob, split_missing
 from likely.networks import Network, default_network, default_z_size
 from likely.principal import principal
 
@@ -103,8 +103,8 @@ class VAE(GradientFitted, Encoder, Decoder, Reconstructor, Sampler, BoundedDensi
         self.codec.start_linear(encoder, decoder)
 
     def _posterior(self, x: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Location and log-scale of q(z | x), each (batch, z_size), in float32 at least."""
-        code = self.codec.encode(x.nan_to_num(nan=0.0), condition)
+        """Location and log-scale of q(z | x), each (batch, z_size), in float32 at least; x without NaN."""
+        code = self.codec.encode(x, condition)
         code = code.float() if code.dtype == torch.bfloat16 else code
         loc, log_scale = code.chunk(2, dim=1)
         return loc, log_scale.clamp(*LOG_SCALE_RANGE)
@@ -114,14 +114,15 @@ class VAE(GradientFitted, Encoder, Decoder, Reconstructor, Sampler, BoundedDensi
         return observation
 
     def _objective(self, x: Tensor, condition: Tensor | None, player: str) -> Objective:
+        x, present = split_missing(x)
         loc, log_scale = self._posterior(x, condition)
         z = loc + log_scale.exp() * torch.randn_like(loc)
-        distortion = -observed_log_prob(self._observe(z, condition), x)
+        distortion = -observed_log_prob(self._observe(z, condition), x, present)
         rate = 0.5 * (loc.square() + (2 * log_scale).exp() - 1 - 2 * log_scale).sum(1)
         return Objective(distortion + self.beta * rate, {"distortion": distortion, "rate": rate})
 
     def _log_prob_bound(self, x: Tensor, condition: Tensor | None, n_samples: int) -> Tensor:
-        loc, log_scale = self._posterior(x, condition)
+        loc, log_scale = self._posterior(split_missing(x)[0], condition)
         # One noise for all rows: a row's number must not depend on its neighbors.
         noise = torch.randn(n_samples, self.z_size, dtype=loc.dtype, device=loc.device)
         pieces = noise.split(max(1, MAX_ROWS_AT_ONCE // len(x)))
@@ -136,12 +137,12 @@ class VAE(GradientFitted, Encoder, Decoder, Reconstructor, Sampler, BoundedDensi
         z = loc + log_scale.exp() * noise[:, None]  # (k, batch, z_size)
         repeated = None if condition is None else condition.repeat(k, *[1] * (condition.ndim - 1))
         observation = self._observe(z.flatten(0, 1), repeated)
-        log_px = observed_log_prob(observation, x.repeat(k, *[1] * (x.ndim - 1))).view(k, -1)
+        log_px = observed_log_prob(observation, *split_missing(x.repeat(k, *[1] * (x.ndim - 1)))).view(k, -1)
         # The normalizing constants of p(z) and q(z | x) cancel.
         return log_px + 0.5 * (noise.square()[:, None] - z.square() + 2 * log_scale).sum(2)
 
     def _encode(self, x: Tensor, condition: Tensor | None) -> Tensor:
-        return self._posterior(x, condition)[0]
+        return self._posterior(split_missing(x)[0], condition)[0]
 
     def _decode(self, z: Tensor, condition: Tensor | None) -> Tensor:
         mean: Tensor = self._observe(z, condition).mean

@@ -88,7 +88,7 @@ def save(
     for name in extras or {}:
         _check_extra(name)
     if overwrite:
-        _check_ours(Path(path))
+        check_ours(Path(path))
     with new_directory(path, overwrite=overwrite) as directory:
         for name, data in {**files, MANIFEST: _manifest(files), **(extras or {})}.items():
             create(directory / name, data)
@@ -225,7 +225,7 @@ def _check_extra(name: str) -> None:
         raise ValueError(f"{name!r} is none of the files beside a model: {', '.join(EXTRAS)}")
 
 
-def _check_ours(path: Path) -> None:
+def check_ours(path: Path) -> None:
     """Refuses to replace, and so to delete, a directory with anything in it that `save` did not write."""
     found = {entry.name for entry in path.iterdir() if not is_temporary(entry.name)} if path.is_dir() else set()
     foreign = sorted(found - {*MAX_BYTES, *EXTRAS})

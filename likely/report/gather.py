@@ -157,7 +157,7 @@ class _Seen:
         if not self.can(Sampler):
             return None
         rows = self.fitted.sample(4 * N_SHOWN, seed=0)
-        if self.schema.missing:
+        if self.schema.missing or not len(self.parts.train):
             return Samples(self.plain(rows))
         drawn = self.fitted.see_samples(4 * N_SHOWN, seed=0).double().numpy()
         some = self.parts.train[:: max(1, len(self.parts.train) // 10_000)]

@@ -19,7 +19,7 @@ class TrainConfig:
     """Seconds of training, the schedule ending with it; None for no limit. Excludes `epochs`."""
     batch_size: int | None = None
     """Rows per step; None chooses by the number of rows."""
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
     """The highest rate of the schedule, which warms up and then falls to zero as a cosine."""
     warmup: int = 100
     """Steps until the highest rate."""

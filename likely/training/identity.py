@@ -37,7 +37,7 @@ def check_identity(stored: Mapping[str, Any], own: Mapping[str, Any]) -> None:
         more = [f"and {len(differing) - MAX_NAMED} more"] if len(differing) > MAX_NAMED else []
         raise UserError(
             f"the unfinished run cannot be resumed, it is of other data or settings: {'; '.join([*changes, *more])}. "
-            "Give what was given then, or start afresh without --resume"
+            "Give what was given then, or start afresh: --overwrite in place of --resume"
         )
 
 

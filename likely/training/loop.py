@@ -141,8 +141,8 @@ def _descend(
     request: StopRequest,
 ) -> History:
     batch_size = choose_batch_size(config, len(split.train))
-    with compute_settings(model, batch_size):
-        run = Run(model, feed, split, config, batch_size)
+    run = Run(model, feed, split, config, batch_size)
+    with compute_settings(model, batch_size), contextlib.closing(run):
         stored = None if store is None else store.load()
         if stored is not None:
             run.load_state(*stored)

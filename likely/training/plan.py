@@ -24,7 +24,7 @@ LEAST_STEPS, ENOUGH_STEPS = 1_000, 3_000
 """And no fewer than so many per training row, within these bounds: small data has short epochs."""
 
 N_VALIDATIONS = 50
-MAX_VALIDATION_SHARE = 0.15
+MAX_VALIDATION_SHARE = 0.06
 """Rows looked at for validation, as a share of those trained on: about a third of that in time."""
 
 TINY_WORK = 2_000_000

@@ -223,6 +223,11 @@ class Run:
         self.total_steps = min(self.total_steps, self.step + length)
         self.interval = min(self.interval, max(1, length // 5))
 
+    def close(self) -> None:
+        """Lets go of the model: no hook of the run stays on it."""
+        for optimizer in self.optimizers.values():
+            optimizer.release()
+
     def finish(self) -> History:
         """Puts the best weights (or their average) into the model, and says how it went."""
         self.model.load_state_dict(self.best)

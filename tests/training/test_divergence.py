@@ -48,7 +48,7 @@ POISONS = {
     "inf in one term": "train/penalty",
     "the gradient": "the gradient",
 }
-SPLIT = split_rows(100, 0, calibration=0, test=0)
+SPLIT = split_rows(100, 0, calibration=0, test=0, validation=0.04)
 CONFIG = TrainConfig(epochs=10, batch_size=10, warmup=5, learning_rate=0.1)
 
 

@@ -17,6 +17,7 @@ from likely.training.plan import (
     ENOUGH_STEPS,
     LEAST_STEPS,
     MAX_STEPS,
+    MAX_VALIDATION_SHARE,
     MIN_STEPS_PER_ROW,
     Precision,
     choose_batch_size,
@@ -25,6 +26,7 @@ from likely.training.plan import (
     choose_total_steps,
     choose_validation_interval,
 )
+from likely.training.run import ANNEAL_RATE, ANNEAL_SHARE, MIN_ANNEAL
 from tests.training.kinds import KINDS, Memory, run_of
 
 
@@ -96,10 +98,10 @@ def test_a_plateau_stops_the_run_which_anneals_from_its_best_weights(monkeypatch
     assert len(worse) == 3
     at_best = store.states[best_before][0]["model/position"]
     assert torch.equal(store.states[from_step][0]["model/position"], at_best)
-    # The anneal is a line from 0.3 of the highest rate to zero, over a hundred steps or a quarter of those before.
+    # The anneal is a line down to zero, over some hundred steps or a share of those before.
     length = history.total_steps - from_step
-    assert length == max(100, best_before // 4)
-    assert rates[from_step:] == pytest.approx(np.linspace(0.3 * 0.01, 0, length + 1)[:-1])
+    assert length == max(MIN_ANNEAL, int(ANNEAL_SHARE * best_before))
+    assert rates[from_step:] == pytest.approx(np.linspace(ANNEAL_RATE * 0.01, 0, length + 1)[:-1])
     assert history.rows[-1]["step"] == history.total_steps == len(rates) < 1800
     assert history.rows[-1]["learning_rate"] == 0
     # In the end the model holds the weights whose validation was best of all.
@@ -206,7 +208,7 @@ def test_a_batch_is_never_larger_than_the_data():
 
 def test_validation_is_about_fifty_times_and_never_costs_much():
     assert choose_validation_interval(5000, 100, 128) == 100
-    assert choose_validation_interval(5000, 10_000, 128) == math.ceil(10_000 / (0.15 * 128))
+    assert choose_validation_interval(5000, 10_000, 128) == math.ceil(10_000 / (MAX_VALIDATION_SHARE * 128))
     assert choose_validation_interval(10, 0, 128) == 1
 
 

@@ -1,0 +1,70 @@
+"""Opening again the data that a fit learned, or other data in the same way, from what the fit wrote down."""
+
+import contextlib
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from likely.data import Source, open_source
+from likely.data.folders import is_image_name
+from likely.data.split import Split
+from likely.data.tables import TableSource
+from likely.errors import DataError
+from likely.fitting import OPENING, choose_split
+
+
+def reopen(info: Mapping[str, Any]) -> tuple[Source, Split]:
+    """The data of a fit and how it was split, from what the fit wrote down.
+
+    Raises:
+        DataError: if it was no file, is not where it was, or has changed.
+    """
+    match info:
+        case {"data": {"name": str(name), "options": dict(options)}} if options.keys() == OPENING.keys():
+            source = open_source(name, **options)
+        case _:
+            raise DataError("the model does not say how to open the data that it learned")
+    split = split_again(info, source)
+    if split is None:
+        raise DataError(f"{name} has changed since the fit, so its test rows cannot be told")
+    return source, split
+
+
+def split_again(info: Mapping[str, Any], source: Source) -> Split | None:
+    """How a fit split its data, given that data again; None if the source is other data."""
+    match info:
+        case {
+            "data": {"digest": str(digest)},
+            "train": {"seed": int(seed)},
+            "calibration": "held-out" | "cross-fitting" | "none" as calibrate,
+            "test": float(test),
+        } if 0 <= test < 1 and digest == source.digest():
+            return choose_split(source, seed, calibrate, test)[0]
+    return None
+
+
+def open_like(info: Mapping[str, Any], data: Any, label: str | None = None) -> Source:
+    """Opens other data as that of the fit was opened, by those of its options that apply to it.
+
+    A column that served as label or was left out at fit does so again where there is one, and need not be there.
+
+    Args:
+        info: of the fitted model.
+        data: as for `open_source`.
+        label: the column that holds labels, where it is another than at fit.
+    """
+    options = OPENING | ((info.get("data") or {}).get("options") or {})
+    known = label or options["label"]
+    if isinstance(data, str | os.PathLike):
+        if os.path.isdir(data) or is_image_name(os.fspath(data)):
+            return open_source(data, label=label, size=options["size"], channels=options["channels"])
+        if os.fspath(data).endswith(".npz") and known:
+            with contextlib.suppress(*(() if label else (DataError,))):
+                return open_source(data, label=known)
+    source = open_source(data)
+    if not isinstance(source, TableSource):
+        return source if label is None else open_source(data, label=label)
+    there = source.table.column_names
+    drop = [name for name in options["drop"] if name in there]
+    known = known if label or known in there else None
+    return TableSource(source.table, name=source.name, label=known, drop=drop, frame=source.frame)
