@@ -16,7 +16,7 @@ def say(command: str) -> None:
     """Prints a command and runs it; a command that fails ends the demo with its exit code."""
     print(f"\n$ {command}", flush=True)
     # The interpreter at hand, so that the demo does not depend on what is on the PATH.
-    outcome = subprocess.run([sys.executable, "-m", *shlex.split(command)], check=False)
+    outcome = subprocess.run([sys.executable, "-m", "likely.cli", *shlex.split(command)[1:]], check=False)
     if outcome.returncode:
         sys.exit(outcome.returncode)
 
