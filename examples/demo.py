@@ -25,6 +25,7 @@ def main() -> None:
     """Fits, scores, encodes, reconstructs and samples; a second run finds the fits done."""
     for model in MODELS:
         run = RUNS / f"digits-{model}"
+        Path(f"{run}-uses").mkdir(parents=True, exist_ok=True)
         say(f"likely fit digits --model {model} --out {run} --resume")
         say(f"likely score {run} digits -o {run}-uses/scores.csv")
         say(f"likely encode {run} digits -o {run}-uses/codes.npy")
