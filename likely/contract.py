@@ -111,8 +111,8 @@ class Model(nn.Module, abc.ABC):
 class GradientFitted(Model):
     """Fitted by stochastic gradients. `forward` is the objective: what data-parallel wrappers and hooks see."""
 
-    @final
-    def forward(self, x: Tensor, condition: Tensor | None = None, player: str = "") -> Objective:  # type: ignore[misc]
+    @final  # type: ignore[misc]
+    def forward(self, x: Tensor, condition: Tensor | None = None, player: str = "") -> Objective:
         """The objective of one player.
 
         Args:

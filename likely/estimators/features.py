@@ -44,7 +44,9 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learne
         if not issubclass(model_class(name), Encoder):
             raise Unsupported(f"{name} has no code; `likely models` shows which models encode")
         self._learn(X, "none")
-        self._n_features_out = math.prod(self.fitted_.model.z_shape)
+        model = self.fitted_.model
+        assert isinstance(model, Encoder)
+        self._n_features_out = math.prod(model.z_shape)
         return self
 
     def transform(self, X: Any) -> np.ndarray:

@@ -56,12 +56,13 @@ class NoveltyDetector(OutlierMixin, Learner):
     def fit(self, X: Any, y: Any = None) -> "NoveltyDetector":
         """Learns what is ordinary from X (n, d) or (n, ...); y is ignored."""
         self._check_rates()
-        automatic = isinstance(self.contamination, str)
-        X = self._learn(X, "auto" if automatic else "none")
-        calibration = self.fitted_.calibration
-        if not automatic or calibration is None:
-            self.offset_ = float(np.percentile(-self._precise.surprise(X), 100.0 * self.contamination))
+        share = None if isinstance(self.contamination, str) else float(self.contamination)
+        X = self._learn(X, "auto" if share is None else "none")
+        if share is not None:
+            self.offset_ = float(np.percentile(-self._precise.surprise(X), 100.0 * share))
             return self
+        calibration = self.fitted_.calibration
+        assert calibration is not None
         self.offset_ = -calibration.threshold(self.false_alarm_rate)
         if shortage := calibration.shortage(self.false_alarm_rate):
             warnings.warn(f"{shortage}; set false_alarm_rate or contamination", UserWarning, stacklevel=2)
