@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STOPPING = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
 
 
 @dataclass
@@ -19,7 +20,7 @@ class StopRequest:
 
 @contextlib.contextmanager
 def stop_requests() -> Iterator[StopRequest]:
-    """Inside, the first SIGINT or SIGTERM is noted and the second acts as it always did.
+    """Inside, the first SIGINT or SIGTERM is noted, and the second ends at once whatever was done with it before.
 
     Signals reach the main thread only; elsewhere nothing is changed.
     """
@@ -31,7 +32,8 @@ def stop_requests() -> Iterator[StopRequest]:
 
     def note(number: int, frame: FrameType | None) -> None:
         request.signal = number
-        _restore(before)
+        # A shell's background jobs ignore SIGINT: they too have to end when they are asked twice.
+        _restore({each: STOPPING[each] if old == signal.SIG_IGN else old for each, old in before.items()})
 
     for number in STOP_SIGNALS:
         signal.signal(number, note)

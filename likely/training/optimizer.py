@@ -67,7 +67,7 @@ class PlayerOptimizer:
         moved = [(p, p.grad, self.slots[name]) for name, p in self.parameters.items() if p.grad is not None]
         parameters, gradients, slots = (list(each) for each in zip(*moved, strict=True))
         steps = [slot.step for slot in slots]
-        torch._foreach_add_(steps, (1 - skipped).to(steps[0].device))
+        torch._foreach_add_(steps, [1 - skipped] * len(steps))  # one number for all would be fetched by the host
         torch._fused_adamw_(
             parameters,
             gradients,

@@ -108,8 +108,8 @@ def test_the_steps_after_a_skipped_one_are_as_if_it_had_not_been():
 
 @pytest.mark.parametrize(("poison", "named"), POISONS.items())
 def test_training_stops_and_names_step_epoch_and_term(poison, named):
-    # Nine steps to the epoch, and a validation after every seventh.
-    with pytest.raises(Diverged, match=rf"stopped: {named} was not finite at step 9 \(epoch 0\.9\)") as caught:
+    # Nearly ten steps to the epoch, and a validation after every seventh.
+    with pytest.raises(Diverged, match=rf"stopped: {named} was not finite at step 9 \(epoch 0\.8\)") as caught:
         train(Fragile((3,), poison), marked_batch(8), CONFIG, split=SPLIT)
     assert "\n" not in str(caught.value)
     assert "weights of step 7 are kept" in str(caught.value)
