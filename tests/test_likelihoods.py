@@ -25,6 +25,7 @@ PARTS = [
     ContinuousBernoulli(),
     Gaussian(),
     Gaussian(scale=0.3),
+    Gaussian(outliers=0.1),
     Categorical(5),
     DiscretizedLogisticMixture(5),
 ]
@@ -130,7 +131,7 @@ def test_defaults_follow_the_domain():
         ("unit", 0): ContinuousBernoulli(),
         ("levels", 17): Categorical(17),
         ("levels", 256): DiscretizedLogisticMixture(256),
-        ("real", 0): Gaussian(),
+        ("real", 0): Gaussian(outliers=0.01),
     }
     for (domain, levels), part in chosen.items():
         assert default_likelihood(domain, levels) == part

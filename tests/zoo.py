@@ -80,6 +80,7 @@ ZOO: dict[str, Entry] = {
     ),
     "vae-unit": Entry(lambda: VAE((3,), 2, network=SMALL, likelihood=ContinuousBernoulli()), unit(3), "vae"),
     "vae-real": Entry(lambda: VAE((5,), 2), real(5), "vae"),
+    "vae-outliers": Entry(lambda: VAE((5,), 2, network=SMALL, likelihood=Gaussian(outliers=0.1)), real(5), "vae"),
     "vae-fixed-scale": Entry(lambda: VAE((5,), 2, network=SMALL, likelihood=Gaussian(scale=0.7)), real(5), "vae"),
     "vae-convolutional": Entry(
         lambda: VAE((1, 7, 6), 2, network=Convolutional((4, 6), hidden=8)), real(1, 7, 6), "vae"

@@ -54,24 +54,32 @@ class Codec(nn.Module):
         n_values = math.prod(x_shape)
         self.linear_encoder = nn.Linear(n_values, head.out_features) if linear_path else None
         self.linear_decoder = nn.Linear(z_size, raw_channels * n_values) if linear_path else None
+        # One step of Adam moves every weight alike, so a sum over many inputs by much: wide maps learn gently.
+        self.encoder_gain, self.decoder_gain = n_values**-0.5, z_size**-0.5
 
     def encode(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """(batch, *x_shape) to (batch, code_size)."""
         code: Tensor = self.head(_beside(self.features(x), condition))
-        return code if self.linear_encoder is None else code + self.linear_encoder(x.flatten(1))
+        return code if self.linear_encoder is None else code + self.encoder_gain * self.linear_encoder(x.flatten(1))
 
     def decode(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """(batch, z_size) to (batch, raw_channels * x_shape[0], *x_shape[1:])."""
         raw: Tensor = self.decoder(_beside(z, condition)).view(-1, *self.raw_shape)
-        return raw if self.linear_decoder is None else raw + self.linear_decoder(z).view(-1, *self.raw_shape)
+        if self.linear_decoder is None:
+            return raw
+        return raw + self.decoder_gain * self.linear_decoder(z).view(-1, *self.raw_shape)
 
     @torch.no_grad()
     def start_linear(self, encoder: nn.Linear, decoder: nn.Linear) -> None:
         """Makes the pair equal to two linear maps, of the linear path's own sizes; the deep paths start at zero."""
         if self.linear_encoder is None or self.linear_decoder is None:
             raise ValueError("this network was built without a linear path")
-        self.linear_encoder.load_state_dict(encoder.state_dict())
-        self.linear_decoder.load_state_dict(decoder.state_dict())
+        for own, given, gain in (
+            (self.linear_encoder, encoder, self.encoder_gain),
+            (self.linear_decoder, decoder, self.decoder_gain),
+        ):
+            own.weight.copy_(given.weight / gain)
+            own.bias.copy_(given.bias / gain)
         for layer in (self.head, last_layer(self.decoder)):
             for parameter in layer.parameters():
                 parameter.zero_()

@@ -30,6 +30,18 @@ class ChannelsLast(nn.Module):
         return x.contiguous(memory_format=torch.channels_last)
 
 
+def keep_variance(layers: nn.Module) -> None:
+    """Starts layers so that activations keep their size on the way: PyTorch's own start shrinks them layer by layer.
+
+    Reference: Delving Deep into Rectifiers (He et al., 2015), arXiv:1502.01852, equation 10
+    """
+    for layer in layers.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            assert layer.bias is not None
+            nn.init.zeros_(layer.bias)
+
+
 @dataclass(frozen=True)
 class Convolutional(Network):
     """One convolution of stride 2 per entry of `channels`, then a hidden layer; the decoder mirrors it.
@@ -57,17 +69,21 @@ class Convolutional(Network):
         sizes = [(x_shape[1], x_shape[2])]
         for _ in self.channels:
             sizes.append((math.ceil(sizes[-1][0] / 2), math.ceil(sizes[-1][1] / 2)))
+        encoder = self._encoder(x_shape[0], sizes[-1])
+        decoder = self._decoder(z_size + condition_size, raw_channels * x_shape[0], sizes)
+        keep_variance(encoder)
+        keep_variance(decoder[:-1])
         return Codec(
             x_shape,
-            self._encoder(x_shape[0], sizes[-1]),
+            encoder,
             nn.Linear(self.hidden + condition_size, code_size),
-            self._decoder(z_size + condition_size, raw_channels * x_shape[0], sizes),
+            decoder,
             z_size=z_size,
             raw_channels=raw_channels,
             linear_path=self.linear_path,
         )
 
-    def _encoder(self, n_channels: int, last: tuple[int, int]) -> nn.Module:
+    def _encoder(self, n_channels: int, last: tuple[int, int]) -> nn.Sequential:
         act = ACTIVATIONS[self.activation]
         stages: list[nn.Module] = [ChannelsLast()]
         for a, b in pairwise((n_channels, *self.channels)):
@@ -75,7 +91,7 @@ class Convolutional(Network):
         flat = self.channels[-1] * math.prod(last)
         return nn.Sequential(*stages, nn.Flatten(), nn.Linear(flat, self.hidden), act())
 
-    def _decoder(self, z_size: int, raw_channels: int, sizes: list[tuple[int, int]]) -> nn.Module:
+    def _decoder(self, z_size: int, raw_channels: int, sizes: list[tuple[int, int]]) -> nn.Sequential:
         act = ACTIVATIONS[self.activation]
         flat = self.channels[-1] * math.prod(sizes[-1])
         stages: list[nn.Module] = [nn.Linear(z_size, self.hidden), act(), nn.Linear(self.hidden, flat), act()]

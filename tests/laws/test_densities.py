@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 from scipy.stats import chisquare
+from torch import nn
 
 from likely.contract import BoundedDensity, ExactDensity, Sampler
 from likely.likelihoods import Gaussian
@@ -89,7 +90,9 @@ def test_frequencies_of_samples_match_the_density(name):
     assert chisquare(observed[keep], predicted[keep] * observed.sum() / predicted.sum()).pvalue > 1e-4
 
 
-@pytest.mark.parametrize("name", ["vae-bits", "vae-levels", "vae-logistics", "vae-unit", "vae-real", "vae-fixed-scale"])
+@pytest.mark.parametrize(
+    "name", ["vae-bits", "vae-levels", "vae-logistics", "vae-unit", "vae-real", "vae-outliers", "vae-fixed-scale"]
+)
 @torch.no_grad()
 def test_a_bound_is_below_log_p_and_reaches_it(name):
     model, x = ZOO[name].model(), ZOO[name].x()[:8]
@@ -127,11 +130,10 @@ def test_a_linear_gaussian_vae_keeps_the_order_of_bounds():
     """ELBO <= IWAE_k <= log p, rising in k, and all equal where the posterior is exact."""
     x = ZOO["vae-real"].x()
     model = VAE((5,), 2, network=MLP((), linear_path=True), likelihood=Gaussian(scale=0.5)).double().eval()
-    model.codec.linear_decoder.weight.copy_(torch.randn(5, 2))
-    layers = (model.codec.head, model.codec.decoder[-1])
-    for parameter in (p for layer in layers for p in layer.parameters()):
-        parameter.zero_()
-    w, b = model.codec.linear_decoder.weight, model.codec.linear_decoder.bias
+    encoder, decoder = nn.Linear(5, 4).double(), nn.Linear(2, 5).double()
+    decoder.weight.copy_(torch.randn(5, 2))
+    model.codec.start_linear(encoder, decoder)
+    w, b = decoder.weight, decoder.bias
     covariance = w @ w.T + 0.25 * torch.eye(5)
     log_p = torch.distributions.MultivariateNormal(b, covariance).log_prob(x)
 
@@ -141,14 +143,12 @@ def test_a_linear_gaussian_vae_keeps_the_order_of_bounds():
 
     bounds = [bound(1), bound(10), bound(200)]
     assert bounds[0] < bounds[1] < bounds[2] < log_p.mean() + 0.05
-    precision = torch.linalg.inv(w.T @ w / 0.25 + torch.eye(2))
     rotation = torch.linalg.svd(w, full_matrices=False).Vh
-    model.codec.linear_decoder.weight.copy_(w @ rotation.T)  # posterior axes along z: a diagonal one is exact
-    w = model.codec.linear_decoder.weight
+    decoder.weight.copy_(w @ rotation.T)  # posterior axes along z: a diagonal one is exact
     precision = torch.linalg.inv(w.T @ w / 0.25 + torch.eye(2))
-    model.codec.linear_encoder.weight.copy_(torch.cat([precision @ w.T / 0.25, torch.zeros(2, 5)]))
-    loc = -precision @ w.T @ b / 0.25
-    model.codec.linear_encoder.bias.copy_(torch.cat([loc, 0.5 * precision.diagonal().log()]))
+    encoder.weight.copy_(torch.cat([precision @ w.T / 0.25, torch.zeros(2, 5)]))
+    encoder.bias.copy_(torch.cat([-precision @ w.T @ b / 0.25, 0.5 * precision.diagonal().log()]))
+    model.codec.start_linear(encoder, decoder)
     for n_samples in (1, 7):
         assert torch.allclose(model.log_prob_bound(x, n_samples=n_samples), log_p, atol=1e-9)
 
