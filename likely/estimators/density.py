@@ -10,8 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from likely.contract import Density
 from likely.errors import Unsupported
 from likely.estimators.learner import Learner
-from likely.registry import Spec, model_class
-from likely.training import TrainConfig
+from likely.registry import model_class
 
 
 class DensityEstimator(DensityMixin, Learner):
@@ -30,13 +29,6 @@ class DensityEstimator(DensityMixin, Learner):
     """
 
     default_model = "vae"
-
-    def __init__(
-        self, model: str | Spec | None = None, *, train: TrainConfig | None = None, random_state: Any = None
-    ) -> None:
-        self.model = model
-        self.train = train
-        self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None) -> "DensityEstimator":
         """Learns the density of X (n, d) or (n, ...); y is ignored."""

@@ -10,8 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from likely.contract import Decoder, Encoder
 from likely.errors import Unsupported
 from likely.estimators.learner import Learner
-from likely.registry import Spec, model_class
-from likely.training import TrainConfig
+from likely.registry import model_class
 
 
 class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learner):
@@ -24,19 +23,13 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learne
 
     Example:
         >>> import numpy as np
+        >>> from likely import Spec
         >>> X = np.random.default_rng(0).normal(size=(50, 3))
         >>> FeatureExtractor(Spec("pca", z_size=2)).fit_transform(X).shape
         (50, 2)
     """
 
     default_model = "autoencoder"
-
-    def __init__(
-        self, model: str | Spec | None = None, *, train: TrainConfig | None = None, random_state: Any = None
-    ) -> None:
-        self.model = model
-        self.train = train
-        self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None) -> "FeatureExtractor":
         """Learns the code from X (n, d) or (n, ...); y is ignored."""

@@ -27,6 +27,13 @@ class Learner(BaseEstimator):
 
     default_model: ClassVar[str]
 
+    def __init__(
+        self, model: str | Spec | None = None, *, train: TrainConfig | None = None, random_state: Any = None
+    ) -> None:
+        self.model = model
+        self.train = train
+        self.random_state = random_state
+
     def _spec(self) -> Spec:
         model = self.default_model if self.model is None else self.model
         if not isinstance(model, str | Spec):
