@@ -6,7 +6,6 @@ model, schema, answer.
 
 import copy
 import os
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -351,8 +350,3 @@ def load(path: str | os.PathLike[str], *, device: str = "cpu") -> Fitted:
     calibration = Calibration.from_json(parts.calibration) if parts.calibration else None
     parts.model.to(device).eval()
     return Fitted(parts.model, parts.spec, parts.schema, calibration, dict(parts.info))
-
-
-def warn(message: str) -> None:
-    """A warning that points at the caller of the library."""
-    warnings.warn(message, UserWarning, stacklevel=3)
