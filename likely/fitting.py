@@ -16,6 +16,7 @@ from likely.data import Schema, Source, infer_schema, open_source
 from likely.data.feed import SourceFeed
 from likely.data.split import Split, split_rows
 from likely.data.subset import Subset
+from likely.distortions import Distortion
 from likely.errors import DataError, UserError
 from likely.fitted import Fitted, one_hot
 from likely.likelihoods import Likelihood, default_likelihood
@@ -222,7 +223,7 @@ def _check_fits(recipe: Recipe) -> None:
             f"Fit a model that does (vae), or fill them in"
         )
     for value in recipe.spec.arguments.values():
-        if isinstance(value, Likelihood):
+        if isinstance(value, Likelihood | Distortion):
             value.check(schema.domain, schema.levels)
 
 

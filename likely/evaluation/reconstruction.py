@@ -4,13 +4,11 @@ import math
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-WINDOW_SIZE = 11
-WINDOW_SIGMA = 1.5
-K1, K2 = 0.01, 0.03
+from likely.similarity import similarity
+
 CHUNK_VALUES = 1 << 21
 """Pixels that SSIM looks at in one go; with its five moments that is about 200 MiB."""
 
@@ -86,28 +84,8 @@ def ssim(
 
 
 def _ssim(x: Tensor, y: Tensor, data_range: float) -> Tensor:
-    moments = _smooth(torch.stack([x, y, x * x, y * y, x * y]))  # (5, n, c, h, w)
-    mean_x, mean_y = moments[0], moments[1]
-    var_x, var_y, cov = moments[2] - mean_x**2, moments[3] - mean_y**2, moments[4] - mean_x * mean_y
-    c1, c2 = (K1 * data_range) ** 2, (K2 * data_range) ** 2
-    luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
-    structure = (2 * cov + c2) / (var_x + var_y + c2)
+    luminance, structure = similarity(x, y, data_range)
     return (luminance * structure).flatten(1).mean(1)
-
-
-def _smooth(x: Tensor) -> Tensor:
-    """Weighted means over every window inside of the images of x (..., h, w)."""
-    kernel = _window(min(WINDOW_SIZE, *x.shape[-2:])).to(x.dtype)
-    flat = x.reshape(-1, 1, *x.shape[-2:])
-    smooth = F.conv2d(F.conv2d(flat, kernel[None, None, :, None]), kernel[None, None, None, :])
-    return smooth.reshape(*x.shape[:-2], *smooth.shape[-2:])
-
-
-def _window(size: int) -> Tensor:
-    size -= 1 - size % 2  # odd, so that it has a middle
-    offset = torch.arange(size, dtype=torch.float64) - size // 2
-    weight = torch.exp(-(offset**2) / (2 * WINDOW_SIGMA**2))
-    return weight / weight.sum()
 
 
 def _channels_first(x: np.ndarray, channel_axis: int | None) -> np.ndarray:

@@ -27,6 +27,13 @@ PARTS: dict[str, str | type] = {
     "Gaussian": "likely.likelihoods:Gaussian",
     "Categorical": "likely.likelihoods:Categorical",
     "DiscretizedLogisticMixture": "likely.likelihoods:DiscretizedLogisticMixture",
+    "CrossEntropy": "likely.distortions:CrossEntropy",
+    "SSIM": "likely.distortions:SSIM",
+    "L1": "likely.penalties:L1",
+    "KLSparsity": "likely.penalties:KLSparsity",
+    "KSparse": "likely.penalties:KSparse",
+    "Contractive": "likely.penalties:Contractive",
+    "StochasticContractive": "likely.penalties:StochasticContractive",
 }
 """Every part that a model's arguments can hold: frozen dataclasses, under their class names."""
 
