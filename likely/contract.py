@@ -10,7 +10,7 @@ logarithms, in nats, of x as the model is given it. Values (NaN, range) are chec
 import abc
 import inspect
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, final
 
@@ -141,6 +141,21 @@ class GradientFitted(Model):
 
     @abc.abstractmethod
     def _objective(self, x: Tensor, condition: Tensor | None, player: str) -> Objective: ...
+
+
+class Layered(GradientFitted):
+    """Made of layers that can be trained one by one, each on the codes of those below, before the whole is."""
+
+    pretraining: Any
+    """How (`likely.pretraining.Greedy`), or None to train the whole at once."""
+
+    @abc.abstractmethod
+    def layers(self) -> Sequence[tuple[nn.Module, nn.Module]]:
+        """From x to the code: pairs of modules, up to a layer's code and down again, that share the model's weights.
+
+        Raises:
+            ValueError: if the model's network cannot be cut into layers.
+        """
 
 
 class NoHeldOutObjective(GradientFitted):

@@ -12,7 +12,7 @@ from torch import Tensor
 from likely.contract import Model
 from likely.likelihoods import Bernoulli, Categorical, ContinuousBernoulli, DiscretizedLogisticMixture, Gaussian
 from likely.models import PCA, PPCA, VAE, Autoencoder
-from likely.networks import MLP, Convolutional
+from likely.networks import MLP, Convolutional, FullResolution, WhatWhere
 from tests.little_models import LittleAutoregressive, LittleGAN, LittleRBM
 
 N_ROWS = 40
@@ -72,6 +72,20 @@ ZOO: dict[str, Entry] = {
     ),
     "autoencoder-convolutional": Entry(
         lambda: Autoencoder((3, 7, 5), 2, network=Convolutional((4, 6), hidden=8)), unit(3, 7, 5), "autoencoder"
+    ),
+    "autoencoder-tied": Entry(
+        lambda: Autoencoder((2, 7), 2, network=Convolutional((4, 6), hidden=8, tied=True)), unit(2, 7), "autoencoder"
+    ),
+    "autoencoder-residual": Entry(
+        lambda: Autoencoder((1, 6, 5), 2, network=Convolutional((4,), hidden=8, residual_blocks=1)),
+        unit(1, 6, 5),
+        "autoencoder",
+    ),
+    "autoencoder-what-where": Entry(
+        lambda: Autoencoder((1, 6, 5), 2, network=WhatWhere((4, 6), hidden=8)), unit(1, 6, 5), "autoencoder"
+    ),
+    "autoencoder-full-resolution": Entry(
+        lambda: Autoencoder((1, 5, 4), network=FullResolution(4, blocks=1)), unit(1, 5, 4), "autoencoder"
     ),
     "vae-bits": Entry(lambda: VAE((1, 2, 2), 2, network=SMALL, likelihood=Bernoulli()), levels(2, 1, 2, 2), "vae"),
     "vae-levels": Entry(lambda: VAE((1, 1, 2), 2, network=SMALL, likelihood=Categorical(4)), levels(4, 1, 1, 2), "vae"),

@@ -1,28 +1,32 @@
 """Autoencoder."""
 
+from collections.abc import Sequence
 from typing import final
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from likely.contract import Batch, Decoder, Encoder, GradientFitted, Objective, Reconstructor, Shape
+from likely.contract import Batch, Decoder, Encoder, Layered, Objective, Reconstructor, Shape
+from likely.distortions import Distortion, measure_of
 from likely.likelihoods import Gaussian, Likelihood
-from likely.networks import Network, default_network, default_z_size
-from likely.principal import principal
+from likely.networks import Layer, Network, choose_z_size, default_network, start_as_pca
+from likely.penalties import Penalty
+from likely.pretraining import Greedy
 
 
 @final
-class Autoencoder(GradientFitted, Encoder, Decoder, Reconstructor):
+class Autoencoder(Layered, Encoder, Decoder, Reconstructor):
     """A code from which x comes back with the least distortion.
 
     With a linear path in its network it starts as PCA and learns what PCA leaves.
 
     Args:
         x_shape: of one row.
-        z_size: size of the code; by default chosen by the shape.
+        z_size: size of the code; by default chosen by the network, or the shape.
         network: encoder and decoder; by default chosen by the shape.
-        distortion: minus its log-likelihood is what is minimized; by default squared error
-            (`Gaussian(scale=1.0)`), on any data.
+        distortion: what is minimized: minus a log-likelihood, or what is no likelihood and says so; by default
+            squared error (`Gaussian(scale=1.0)`), on any data.
+        penalty: what the code costs besides: sparsity, or how much it moves with x.
+        pretraining: trains layer by layer before the whole.
 
     Reference: Reducing the Dimensionality of Data with Neural Networks (Hinton & Salakhutdinov, 2006)
     """
@@ -33,45 +37,54 @@ class Autoencoder(GradientFitted, Encoder, Decoder, Reconstructor):
         z_size: int | None = None,
         *,
         network: Network | None = None,
-        distortion: Likelihood | None = None,
+        distortion: Likelihood | Distortion | None = None,
+        penalty: Penalty | None = None,
+        pretraining: Greedy | None = None,
     ) -> None:
         super().__init__(x_shape)
-        self.z_size = default_z_size(self.x_shape) if z_size is None else z_size
+        self.z_size = choose_z_size(z_size, network, self.x_shape)
         self.z_shape = (self.z_size,)
         self.distortion = Gaussian(scale=1.0) if distortion is None else distortion
         squared = isinstance(self.distortion, Gaussian) and self.distortion.scale is not None
-        self.network = default_network(self.x_shape, linear_path=squared) if network is None else network
-        raw_channels = self.distortion.raw_channels
+        linear_path = squared and pretraining is None and penalty is None
+        self.network = default_network(self.x_shape, linear_path=linear_path) if network is None else network
+        self.penalty, self.pretraining = penalty, pretraining
         self.codec = self.network.build(
-            self.x_shape, code_size=self.z_size, z_size=self.z_size, raw_channels=raw_channels
+            self.x_shape, code_size=self.z_size, z_size=self.z_size, raw_channels=self.distortion.raw_channels
         )
-        self.observation = self.distortion.build(self.x_shape)
+        self.measure = measure_of(self.distortion, self.x_shape)
+        self.price = None if penalty is None else penalty.build(self.x_shape, self.z_size)
+        if pretraining is not None:
+            self.codec.layers()  # refuses a network that cannot be cut, before anything is trained
 
     def initialize(self, batch: Batch) -> None:
         """Starts a linear path as PCA of the rows."""
-        if self.codec.linear_encoder is None or self.distortion.raw_channels > 1:
-            return
-        found = principal([batch], self.z_size)
-        # Codes of unit variance: the deep decoder's layers expect inputs of that size.
-        scale = found.variances.sqrt().clamp_min(1e-6 * float(found.variances.max().sqrt()) + 1e-12)
-        encoder, decoder = nn.Linear(len(found.mean), self.z_size), nn.Linear(self.z_size, len(found.mean))
-        with torch.no_grad():
-            encoder.weight.copy_(found.components / scale[:, None])
-            encoder.bias.copy_(-(found.components @ found.mean) / scale)
-            decoder.weight.copy_(found.components.T * scale)
-            decoder.bias.copy_(found.mean)
-        self.codec.start_linear(encoder, decoder)
+        if self.distortion.raw_channels == 1:
+            start_as_pca(self.codec, batch, self.z_size)
+
+    def layers(self) -> Sequence[Layer]:
+        """As `Layered.layers`."""
+        return self.codec.layers()
+
+    def _bottleneck(self, z: Tensor) -> Tensor:
+        return z if self.price is None else self.price.bottleneck(z)
 
     def _objective(self, x: Tensor, condition: Tensor | None, player: str) -> Objective:
-        distortion = -self.observation(self.codec.decode(self.codec.encode(x))).log_prob(x)
-        return Objective(distortion, {"distortion": distortion})
+        z, raw = self.codec.through(x, bottleneck=self._bottleneck)
+        distortion = self.measure(raw, x)
+        terms = {self.measure.term: distortion}
+        if self.price is None:
+            return Objective(distortion, terms)
+        penalty = self.price(self.codec, x, z)
+        return Objective(distortion + penalty, terms | {"penalty": penalty})
 
     def _encode(self, x: Tensor, condition: Tensor | None) -> Tensor:
-        return self.codec.encode(x)
+        return self._bottleneck(self.codec.encode(x))
 
     def _decode(self, z: Tensor, condition: Tensor | None) -> Tensor:
-        mean: Tensor = self.observation(self.codec.decode(z)).mean
+        mean: Tensor = self.measure.mean(self.codec.decode(z))
         return mean
 
     def _reconstruct(self, x: Tensor, condition: Tensor | None) -> Tensor:
-        return self._decode(self._encode(x, condition), condition)
+        mean: Tensor = self.measure.mean(self.codec.through(x, bottleneck=self._bottleneck)[1])
+        return mean

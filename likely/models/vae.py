@@ -20,7 +20,7 @@ from likely.contract import (
     TakesMissing,
 )
 from likely.likelihoods import Gaussian, Likelihood, observed_log_prob, split_missing
-from likely.networks import Network, default_network, default_z_size
+from likely.networks import DeepCodec, Network, choose_z_size, default_network
 from likely.principal import principal
 
 LOG_SCALE_RANGE = (-12.0, 6.0)
@@ -60,7 +60,7 @@ class VAE(GradientFitted, Encoder, Decoder, Reconstructor, Sampler, BoundedDensi
         condition_shape: Shape | None = None,
     ) -> None:
         super().__init__(x_shape, condition_shape)
-        self.z_size = default_z_size(self.x_shape) if z_size is None else z_size
+        self.z_size = choose_z_size(z_size, network, self.x_shape)
         self.z_shape = (self.z_size,)
         self.likelihood = Gaussian() if likelihood is None else likelihood
         linear_path = isinstance(self.likelihood, Gaussian)
@@ -82,7 +82,10 @@ class VAE(GradientFitted, Encoder, Decoder, Reconstructor, Sampler, BoundedDensi
 
     def initialize(self, batch: Batch) -> None:
         """Starts a linear path as the probabilistic PCA of the rows, missing values taken as zero."""
-        if self.codec.linear_encoder is None or not isinstance(self.likelihood, Gaussian):
+        codec = self.codec
+        if not isinstance(codec, DeepCodec) or codec.linear_encoder is None:
+            return
+        if not isinstance(self.likelihood, Gaussian):
             return
         found = principal([batch._replace(x=batch.x.nan_to_num())], self.z_size)
         noise = max(found.noise_variance, self.likelihood.min_scale**2)
@@ -100,7 +103,7 @@ class VAE(GradientFitted, Encoder, Decoder, Reconstructor, Sampler, BoundedDensi
             decoder.weight[: len(found.mean)] = found.components.T * (variances - noise).sqrt()
             decoder.bias[: len(found.mean)] = found.mean
             decoder.bias[len(found.mean) :] = raw_scale
-        self.codec.start_linear(encoder, decoder)
+        codec.start_linear(encoder, decoder)
 
     def _posterior(self, x: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
         """Location and log-scale of q(z | x), each (batch, z_size), in float32 at least; x without NaN."""

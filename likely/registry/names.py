@@ -22,6 +22,8 @@ MODELS: dict[str, str | type] = {
 PARTS: dict[str, str | type] = {
     "MLP": "likely.networks.mlp:MLP",
     "Convolutional": "likely.networks.convolutional:Convolutional",
+    "WhatWhere": "likely.networks.what_where:WhatWhere",
+    "FullResolution": "likely.networks.full_resolution:FullResolution",
     "Bernoulli": "likely.likelihoods:Bernoulli",
     "ContinuousBernoulli": "likely.likelihoods:ContinuousBernoulli",
     "Gaussian": "likely.likelihoods:Gaussian",
