@@ -10,8 +10,9 @@ from likely.cli.options import Channels, Drop, Label, Size, Source, as_size
 from likely.cli.screen import clean, draw, facts, table, title
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from likely.data import Description
-    from likely.registry import Spec
 
 MAX_COLUMNS, MAX_PROBLEMS = 200, 30
 
@@ -98,7 +99,7 @@ def models(
 
 
 def _show_models() -> None:
-    from likely.registry import MODELS, PRESETS, REFERENCES, model_class
+    from likely.registry import MODELS, PRESETS, model_class
 
     classes = {name: model_class(name) for name in MODELS}
     title("Models")
@@ -107,13 +108,13 @@ def _show_models() -> None:
     title("Where they come from")
     facts([(name, f"{how_fitted(cls)}; {reference(cls)}") for name, cls in classes.items()])
     title("Presets")
-    facts([(name, f"{_as_set(spec)}; {REFERENCES.get(name, '')}") for name, spec in PRESETS.items()])
+    facts([(name, f"{preset.as_set}; {preset.reference}") for name, preset in PRESETS.items()])
     print("\nOne in detail: likely models vae")
 
 
 def models_as_markdown() -> str:
     """The tables of README.md: models with what they can do, and presets."""
-    from likely.registry import MODELS, PRESETS, REFERENCES, model_class
+    from likely.registry import MODELS, PRESETS, model_class
 
     names = [each.replace("-\n", "").replace("\n", " ") for each in ability_names()]
     lines = [_markdown_row("model", "fitted by", *names, "reference")]
@@ -123,8 +124,8 @@ def models_as_markdown() -> str:
         marks = ("✓" if able else "" for able in abilities(cls))
         lines += [_markdown_row(f"`{name}`", how_fitted(cls), *marks, reference(cls))]
     lines += ["", _markdown_row("preset", "is", "reference"), _markdown_row("---", "---", "---")]
-    for name, spec in PRESETS.items():
-        lines += [_markdown_row(f"`{name}`", f"`{_as_set(spec)}`", REFERENCES.get(name, ""))]
+    for name, preset in PRESETS.items():
+        lines += [_markdown_row(f"`{name}`", f"`{preset.as_set}`", preset.reference)]
     return "\n".join(lines)
 
 
@@ -158,10 +159,6 @@ def reference(cls: type) -> str:
     return " ".join(_sections(cls).get("Reference", "").split())
 
 
-def _as_set(spec: "Spec") -> str:
-    return " ".join([spec.name, *(f"--set {name}={value}" for name, value in spec.arguments.items())])
-
-
 def _sections(cls: type) -> dict[str, str]:
     """The parts of a Google-style docstring by their headings; what stands before the first is under ""."""
     text = textwrap.dedent(" " * 4 + (cls.__doc__ or ""))
@@ -170,29 +167,30 @@ def _sections(cls: type) -> dict[str, str]:
 
 
 def _show_model(name: str) -> None:
-    from likely.registry import PRESETS, REFERENCES, Spec, model_class
+    from likely.registry import PRESETS, Spec, model_class
 
     spec = Spec(name).resolve()
     cls = model_class(spec.name)
-    title(f"{name}: {_as_set(spec)}" if name in PRESETS else name)
+    preset = PRESETS.get(name)
+    title(f"{name}: {preset.as_set}" if preset else name)
     for paragraph in _sections(cls)[""].strip().split("\n\n"):
         draw(clean(" ".join(paragraph.split())))
     can = [CAPABILITIES[each] for each, able in zip(CAPABILITIES, abilities(cls), strict=False) if able]
     title("What it does")
     words = ", ".join(each.replace("-\n", "").replace("\n", " ") for each in can)
-    facts([("can", words), ("fitted by", how_fitted(cls)), ("from", REFERENCES.get(name) or reference(cls))])
+    facts([("can", words), ("fitted by", how_fitted(cls)), ("from", preset.reference if preset else reference(cls))])
     title("Arguments, for --set name=value")
-    table(_arguments(spec, cls), head=("name", "default", "meaning"), fixed=1)
+    table(_arguments(cls, preset.settings if preset else {}), head=("name", "default", "meaning"), fixed=1)
     print(f"\nNext: likely fit digits --model {name} --out runs/{name}")
 
 
-def _arguments(spec: "Spec", cls: type) -> list[tuple[str, str, str]]:
+def _arguments(cls: type, settings: "Mapping[str, str]") -> list[tuple[str, str, str]]:
     from likely.registry import arguments_of
 
     defaults: dict[str, Any] = {name: each.default for name, each in arguments_of(cls).items()}
     given = textwrap.dedent(_sections(cls).get("Args", "").lstrip("\n"))
     meanings = dict(re.findall(r"^(\w+): (.*(?:\n[ \t]+.*)*)", given, flags=re.MULTILINE))
-    defaults |= spec.arguments
+    defaults |= settings
     for name in ("x_shape", "condition_shape"):  # the data's, never the caller's
         defaults.pop(name, None)
     return [(name, str(value), " ".join(meanings.get(name, "").split())) for name, value in defaults.items()]

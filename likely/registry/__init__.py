@@ -6,15 +6,16 @@ this package loads no model; a name is imported when it is asked for.
 
 from likely.registry.arguments import Argument, arguments_of
 from likely.registry.names import MODELS, PARTS, model_class, part_class
+from likely.registry.presets import PRESETS, Preset
 from likely.registry.registration import register
-from likely.registry.spec import PRESETS, REFERENCES, Spec, from_json, to_json
+from likely.registry.spec import Spec, from_json, to_json
 
 __all__ = [
     "MODELS",
     "PARTS",
     "PRESETS",
-    "REFERENCES",
     "Argument",
+    "Preset",
     "Spec",
     "arguments_of",
     "from_json",

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from likely.errors import UnknownName
+from likely.registry.presets import PRESETS
 
 if TYPE_CHECKING:
     from likely.contract import Model
@@ -24,6 +25,7 @@ PARTS: dict[str, str | type] = {
     "Convolutional": "likely.networks.convolutional:Convolutional",
     "WhatWhere": "likely.networks.what_where:WhatWhere",
     "FullResolution": "likely.networks.full_resolution:FullResolution",
+    "Greedy": "likely.pretraining:Greedy",
     "Bernoulli": "likely.likelihoods:Bernoulli",
     "ContinuousBernoulli": "likely.likelihoods:ContinuousBernoulli",
     "Gaussian": "likely.likelihoods:Gaussian",
@@ -42,8 +44,6 @@ PARTS: dict[str, str | type] = {
 
 def model_class(name: str) -> "type[Model]":
     """The class of a model, imported now. Raises UnknownName, which tells the nearest names."""
-    from likely.registry.spec import PRESETS  # it stands on this module
-
     if name not in MODELS:
         raise unknown("model", name, [*MODELS, *PRESETS], "`likely models` lists all, likely.register adds your own")
     return _imported(MODELS[name])

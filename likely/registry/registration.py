@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from likely.errors import UserError
 from likely.registry.names import MODELS, PARTS, is_class
-from likely.registry.spec import PRESETS
+from likely.registry.presets import PRESETS
 
 Class = TypeVar("Class", bound=type)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from likely.errors import UserError
 from likely.registry.arguments import Argument, arguments_of, check_names, checked, construct
 from likely.registry.names import PARTS, is_class, model_class, part_class
+from likely.registry.presets import PRESETS
 
 if TYPE_CHECKING:
     from likely.contract import Model, Shape
@@ -60,7 +61,9 @@ class Spec:
     def resolve(self) -> "Spec":
         """The model behind a preset, with the preset's arguments where one's own say nothing else."""
         preset = PRESETS.get(self.name)
-        return self if preset is None else Spec(preset.name, **preset._arguments | self._arguments).resolve()
+        if preset is None:
+            return self
+        return Spec(preset.model, **Spec.parse(preset.model, preset.settings)._arguments | self._arguments)
 
     def check(self) -> None:
         """Raises UnknownName for a name or argument that nobody knows, UserError for a value of the wrong type."""
@@ -197,14 +200,32 @@ def _parsed(argument: Argument, text: str, owner: str) -> Any:
     return argument.validated(text, owner)
 
 
+def _call(text: str) -> Any:
+    """Python's way of writing, as JSON: literals, and parts such as MLP or MLP(hidden=(512, 256)), inside each other.
+
+    Raises:
+        ValueError, SyntaxError: if it is nothing of the kind.
+    """
+    return _written(ast.parse(text, mode="eval").body)
+
+
+def _written(node: ast.expr) -> Any:
+    match node:
+        case ast.Call(func=ast.Name(id=name), args=[], keywords=given) if name in PARTS:
+            return {"type": name, **{str(each.arg): _written(each.value) for each in given}}
+        case ast.Name(id=name) if name in PARTS:
+            return {"type": name}
+        case ast.Tuple(elts=items) | ast.List(elts=items):
+            return [_written(item) for item in items]
+    return ast.literal_eval(node)
+
+
 def _readings(text: str) -> Iterator[Any]:
-    """What a text of the command line may mean: a word, a part's name, JSON, or Python's way of writing."""
+    """What a text of the command line may mean: a word, JSON, or Python's way of writing."""
     word = text.strip()
     if word.lower() in ("none", "true", "false"):
         yield {"none": None, "true": True, "false": False}[word.lower()]
-    if word in PARTS:
-        yield from_json({"type": word})
-    for read in (json.loads, ast.literal_eval):
+    for read in (json.loads, _call):
         try:
             value = read(word)
         except (ValueError, SyntaxError, MemoryError, RecursionError):
@@ -212,14 +233,3 @@ def _readings(text: str) -> Iterator[Any]:
         value = from_json(value)
         yield value
         yield (value,)  # hidden=512 for a tuple of one
-
-
-PRESETS: dict[str, Spec] = {
-    "beta-vae": Spec("vae", beta=4.0),
-}
-"""Names of the literature that are a model with some of its arguments."""
-
-REFERENCES: dict[str, str] = {
-    "beta-vae": "beta-VAE: Learning Basic Visual Concepts (Higgins et al., ICLR 2017)",
-}
-"""Where each preset comes from."""

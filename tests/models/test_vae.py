@@ -7,7 +7,7 @@ import torch
 from likely.likelihoods import Bernoulli, Gaussian
 from likely.models import VAE
 from likely.networks import MLP
-from likely.registry import PRESETS, REFERENCES
+from likely.registry import Spec
 from likely.training import TrainConfig, train
 
 SMALL = MLP((16,))
@@ -70,7 +70,7 @@ def test_a_beta_vae_spends_fewer_nats_on_its_code_than_its_parent():
         train(model, x, QUICK)
         return model(x).terms["rate"].mean().item()
 
-    beta = PRESETS["beta-vae"].arguments["beta"]
+    beta = Spec("beta-vae").resolve().arguments["beta"]
     assert rate(beta) < 0.7 * rate(1.0)
 
 
@@ -80,7 +80,3 @@ def test_only_beta_one_makes_the_objective_the_bound():
     model = VAE((6,), 2, network=SMALL, likelihood=Bernoulli(), beta=4.0)
     terms = model(x)
     assert torch.allclose(terms.total, terms.terms["distortion"] + 4 * terms.terms["rate"])
-
-
-def test_every_preset_has_a_reference():
-    assert set(PRESETS) == set(REFERENCES)

@@ -1,0 +1,50 @@
+"""Names of the literature that are a model with some of its arguments."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Preset(NamedTuple):
+    """A model, and what is set of it as the command line would, so that nothing is imported to say it."""
+
+    model: str
+    settings: Mapping[str, str]
+    reference: str
+
+    @property
+    def as_set(self) -> str:
+        """In the words of the command line."""
+        return " ".join([self.model, *(f"--set {name}={_quoted(value)}" for name, value in self.settings.items())])
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"' if "(" in text else text
+
+
+PRESETS: dict[str, Preset] = {
+    "deep-autoencoder": Preset(
+        "autoencoder",
+        {"z_size": "30", "network": "MLP(hidden=(1000, 500, 250))"},
+        "Reducing the Dimensionality of Data with Neural Networks (Hinton & Salakhutdinov, Science 2006)",
+    ),
+    "convolutional-autoencoder": Preset(
+        "autoencoder",
+        {"network": "Convolutional()"},
+        "Stacked Convolutional Auto-Encoders for Hierarchical Feature Extraction (Masci et al., ICANN 2011)",
+    ),
+    "residual-autoencoder": Preset(
+        "autoencoder",
+        {"network": "Convolutional(residual_blocks=2)"},
+        "Deep Residual Learning for Image Recognition (He et al., CVPR 2016)",
+    ),
+    "what-where-autoencoder": Preset(
+        "autoencoder", {"network": "WhatWhere()"}, "Stacked What-Where Auto-encoders (Zhao et al., 2016)"
+    ),
+    "tied-autoencoder": Preset(
+        "autoencoder",
+        {"network": "MLP(tied=True)"},
+        "Learning Deep Architectures for AI (Bengio, 2009), section 4.6",
+    ),
+    "beta-vae": Preset("vae", {"beta": "4.0"}, "beta-VAE: Learning Basic Visual Concepts (Higgins et al., ICLR 2017)"),
+}
+"""Every preset by name."""
