@@ -140,7 +140,7 @@ class KSparse(Penalty):
     """Keeps the k largest units of each code and sets the others to zero, before it is decoded; costs nothing.
 
     Attributes:
-        k: how many units are kept; None keeps a quarter of them.
+        k: how many units are kept; None keeps one in ten, rounded up.
         at_answers: how many times as many are kept outside of training. The paper's alpha: more than 1 can make
             better features for a classifier, and worse reconstructions.
 
@@ -158,9 +158,9 @@ class KSparse(Penalty):
 
     def build(self, x_shape: Shape, z_size: int) -> PenaltyTerm:
         """As `Penalty.build`; k may not exceed z_size."""
-        k = math.ceil(z_size / 4) if self.k is None else self.k
+        k = math.ceil(z_size / 10) if self.k is None else self.k
         if k > z_size:
-            raise ValueError(f"KSparse cannot keep {k} of a code's {z_size} units: lower k, or set z_size={4 * k}")
+            raise ValueError(f"KSparse cannot keep {k} of a code's {z_size} units: lower k, or set z_size={10 * k}")
         return _KSparseTerm(k, min(z_size, round(self.at_answers * k)))
 
 
@@ -190,7 +190,7 @@ class Contractive(Penalty):
     Reference: Contractive Auto-Encoders: Explicit Invariance During Feature Extraction (Rifai et al., 2011)
     """
 
-    weight: float = 0.1
+    weight: float = 0.05
 
     def __post_init__(self) -> None:
         _check_positive(self, weight=self.weight)
@@ -247,7 +247,7 @@ class StochasticContractive(Penalty):
     Reference: the stochastic side of Contractive Auto-Encoders (Rifai et al., 2011), section 4.2
     """
 
-    weight: float = 1.0
+    weight: float = 0.5
     scale: float = 0.3
 
     def __post_init__(self) -> None:

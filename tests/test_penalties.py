@@ -225,8 +225,8 @@ def test_k_sparse_keeps_more_at_answers_and_costs_nothing():
     assert ((part.train().bottleneck(z) != 0).sum(1) == 2).all()
     assert ((part.eval().bottleneck(z) != 0).sum(1) == 3).all()
     assert part(codec_of(SIGMOID), rows(6), z).tolist() == [0.0] * 6
-    assert ((KSparse().build(X_SHAPE, 9).bottleneck(z.repeat(1, 2)[:, :9]) != 0).sum(1) == 3).all()
-    with pytest.raises(ValueError, match=r"lower k, or set z_size=36"):
+    assert ((KSparse().build(X_SHAPE, 12).bottleneck(z.repeat(1, 2)[:, :12]) != 0).sum(1) == 2).all()
+    with pytest.raises(ValueError, match=r"lower k, or set z_size=90"):
         KSparse(9).build(X_SHAPE, 8)
 
 
