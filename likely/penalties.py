@@ -90,8 +90,8 @@ class KLSparsity(Penalty):
         weight: nats per nat of divergence.
         target: the mean activation that each unit is drawn to.
 
-    Reference: Sparse deep belief net model for visual area V2 (Lee et al., 2008), in the form of Sparse autoencoder
-        (Ng, CS294A lecture notes, 2011)
+    Reference: Sparse autoencoder (Ng, lecture notes of CS294A, 2011), after Sparse deep belief net model for visual
+        area V2 (Lee et al., 2008)
     """
 
     weight: float = 0.1
@@ -244,7 +244,7 @@ class StochasticContractive(Penalty):
         weight: nats per squared unit of the code.
         scale: standard deviation of the Gaussian noise, in units of x as it stands inside a model.
 
-    Reference: the stochastic side of Contractive Auto-Encoders (Rifai et al., 2011), section 4.2
+    Reference: after Contractive Auto-Encoders: Explicit Invariance During Feature Extraction (Rifai et al., 2011)
     """
 
     weight: float = 0.5

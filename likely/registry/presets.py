@@ -45,6 +45,44 @@ PRESETS: dict[str, Preset] = {
         {"network": "MLP(tied=True)"},
         "Learning Deep Architectures for AI (Bengio, 2009), section 4.6",
     ),
+    "sparse-autoencoder": Preset(
+        "autoencoder",
+        {
+            "z_size": "256",
+            "network": "MLP(hidden=(256,), code_activation='sigmoid', tied=True)",
+            "penalty": "KLSparsity()",
+        },
+        "Sparse autoencoder (Ng, lecture notes of CS294A, 2011)",
+    ),
+    "k-sparse-autoencoder": Preset(
+        "autoencoder",
+        {"z_size": "256", "network": "MLP(hidden=(), tied=True)", "penalty": "KSparse()"},
+        "k-Sparse Autoencoders (Makhzani & Frey, ICLR 2014)",
+    ),
+    "contractive-autoencoder": Preset(
+        "autoencoder",
+        {
+            "z_size": "256",
+            "network": "MLP(hidden=(), code_activation='sigmoid', tied=True)",
+            "penalty": "Contractive()",
+        },
+        "Contractive Auto-Encoders: Explicit Invariance During Feature Extraction (Rifai et al., ICML 2011)",
+    ),
+    "stochastic-contractive-autoencoder": Preset(
+        "autoencoder",
+        {
+            "z_size": "256",
+            "network": "MLP(hidden=(), code_activation='sigmoid', tied=True)",
+            "penalty": "StochasticContractive()",
+        },
+        "after Contractive Auto-Encoders (Rifai et al., ICML 2011): noise in place of the derivative",
+    ),
+    "ssim-autoencoder": Preset(
+        "autoencoder",
+        {"distortion": "SSIM()"},
+        "Improving Unsupervised Defect Segmentation by Applying Structural Similarity to Autoencoders "
+        "(Bergmann et al., VISAPP 2019)",
+    ),
     "beta-vae": Preset("vae", {"beta": "4.0"}, "beta-VAE: Learning Basic Visual Concepts (Higgins et al., ICLR 2017)"),
 }
 """Every preset by name."""
