@@ -13,15 +13,16 @@ from torch import Tensor
 
 from likely.contract import ClosedFormFitted, Density, Model, TakesMissing
 from likely.data import Schema, Source, infer_schema, open_source
+from likely.data.augmentation import Augmentation, augmented
 from likely.data.feed import SourceFeed
-from likely.data.split import Split, split_rows
+from likely.data.split import Split, folds, split_rows
 from likely.data.subset import Subset
 from likely.distortions import Distortion
 from likely.errors import DataError, UserError
 from likely.fitted import Fitted, one_hot
 from likely.likelihoods import Likelihood, default_likelihood
-from likely.registry import Spec, arguments_of, model_class
-from likely.rng import permutation, seeded
+from likely.registry import Spec, arguments_of, model_class, to_json
+from likely.rng import preserved, seeded
 from likely.tasks import Calibration
 from likely.training import History, Progress, TrainConfig
 from likely.training import train as train_model
@@ -35,7 +36,7 @@ N_FOLDS = 4
 
 Calibrate = Literal["auto", "held-out", "cross-fitting", "none"]
 
-OPENING: dict[str, Any] = {"label": None, "drop": (), "size": None, "channels": None}
+OPENING: dict[str, Any] = {"label": None, "drop": (), "size": None, "channels": None, "augment": ()}
 """The options that data is opened with, which a fit writes down so that the data can be opened again."""
 
 
@@ -79,6 +80,7 @@ def fit(
     drop: Sequence[str] = (),
     size: tuple[int, int] | None = None,
     channels: int | None = None,
+    augment: str | Augmentation | Sequence[str | Augmentation] = (),
     condition: Literal["label"] | None = None,
     binarize: bool = False,
     calibrate: Calibrate = "auto",
@@ -97,6 +99,9 @@ def fit(
         drop: columns of a table to leave out.
         size: (height, width) to resize images to.
         channels: 1 to read images as gray, 3 to read them as RGB.
+        augment: what happens to images that train the model, and to no others, drawn anew at each step: parts such
+            as `likely.data.augmentation.Affine`, or their names: affine, elastic, warp (both), shift, flips,
+            quarter-turns.
         condition: "label" gives the labels to the model.
         binarize: reads gray pixels as probabilities of ones and draws the bits anew at each step.
         calibrate: where p-values come from: rows held out, cross-fitting, or by default whichever the number of
@@ -118,6 +123,7 @@ def fit(
         (1797, 8)
     """
     options: dict[str, Any] = {"label": label, "drop": tuple(drop), "size": size, "channels": channels}
+    options |= {"augment": augment}
     recipe, chosen = prepare(
         model,
         open_source(data, **options),
@@ -161,6 +167,9 @@ def prepare(
         condition_rows = one_hot(source.labels, schema.classes)
     recipe = Recipe(spec, source, schema, train, condition_rows)
     _check_fits(recipe)
+    if source.augmentation:
+        _check_augmentation(recipe)
+        chosen = [*chosen, f"training rows are augmented: {', '.join(map(str, source.augmentation))}"]
     return recipe, chosen
 
 
@@ -184,7 +193,8 @@ def carry_out(
             on_progress(Progress(0, 0, 0.0, None, {}, "calibrating"))
         fitted.calibration = Calibration(_surprise_of(fitted, recipe, split.calibration))
     fitted.info |= _info(recipe, split, fitted.history, chosen, calibrate)
-    fitted.info["data"]["options"] = None if options is None else dict(options)
+    augment = [to_json(part, name="augment") for part in recipe.source.augmentation]
+    fitted.info["data"]["options"] = None if options is None else {**options, "augment": augment}
     fitted.info["test"] = float(test)
     return fitted
 
@@ -194,7 +204,20 @@ def choose_split(source: Source, seed: int, calibrate: Calibrate, test: float) -
     if calibrate == "auto":
         calibrate = "cross-fitting" if len(source) < FEW_ROWS else "held-out"
     share = 0.1 if calibrate == "held-out" else 0.0
-    return split_rows(len(source), seed, calibration=share, test=test, official=source.parts), calibrate
+    groups = source.groups
+    split = split_rows(len(source), seed, calibration=share, test=test, official=source.parts, groups=groups)
+    if calibrate == "cross-fitting" and groups is not None:
+        _check_folds(len(np.unique(groups[np.union1d(split.train, split.validation)])))
+    return split, calibrate
+
+
+def _check_folds(n_groups: int) -> None:
+    # Each fold leaves out one group, and what is left trains and validates.
+    if n_groups < 3:
+        raise DataError(
+            f"found {n_groups} images besides those for testing, and cross-fitting needs 3, since it cuts none; "
+            'add images, or do without p-values: calibrate="none"'
+        )
 
 
 def _complete(spec: Spec, schema: Schema) -> tuple[Spec, list[str]]:
@@ -227,6 +250,21 @@ def _check_fits(recipe: Recipe) -> None:
             value.check(schema.domain, schema.levels)
 
 
+def _check_augmentation(recipe: Recipe) -> None:
+    """Refuses augmentations that the data or the model cannot take, or no file can hold, before anything is trained."""
+    schema, source = recipe.schema, recipe.source
+    if schema.kind != "image":
+        raise DataError(f"augmentation is of images, and {source.name} has none; leave augment (--augment) out")
+    if issubclass(model_class(recipe.spec.name), ClosedFormFitted):
+        raise UserError(
+            f"{recipe.spec.name} is solved at once from the rows as they are, so nothing can augment them; "
+            "leave augment (--augment) out"
+        )
+    to_json(source.augmentation, name="augment")
+    with preserved():
+        augmented(torch.zeros(1, *schema.x_shape), source.augmentation)
+
+
 def fit_rows(
     recipe: Recipe,
     split: Split,
@@ -241,14 +279,13 @@ def fit_rows(
 
 def cross_fit(recipe: Recipe, ids: np.ndarray, on_progress: Callable[[Progress], None] | None = None) -> Calibration:
     """Calibrates on rows that also teach: each fold is judged by a model that learned from the others."""
-    order = ids[permutation(len(ids), recipe.config.seed, "folds")]
-    surprises = []
-    folds = np.array_split(order, min(N_FOLDS, len(order)))
-    for number, fold in enumerate(folds, 1):
+    surprises, seed, groups = [], recipe.config.seed, recipe.source.groups
+    parts = folds(ids, N_FOLDS, seed, groups=groups)
+    for number, fold in enumerate(parts, 1):
         rest = np.setdiff1d(ids, fold)
-        inner = split_rows(len(rest), recipe.config.seed, calibration=0, test=0)
+        inner = split_rows(len(rest), seed, calibration=0, test=0, groups=None if groups is None else groups[rest])
         split = Split(rest[inner.train], rest[inner.validation], inner.calibration, inner.test)
-        watch = on_progress and partial(_tell, on_progress, f"calibrating, {number} of {len(folds)}")
+        watch = on_progress and partial(_tell, on_progress, f"calibrating, {number} of {len(parts)}")
         surprises.append(_surprise_of(fit_rows(recipe, split, None, watch), recipe, fold))
     return Calibration(np.concatenate(surprises), cross_fitted=True)
 

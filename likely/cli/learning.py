@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from likely.cli.options import (
+    Augment,
     Channels,
     Device,
     Drop,
@@ -17,6 +18,7 @@ from likely.cli.options import (
     Label,
     Size,
     Source,
+    as_augment,
     as_pairs,
     as_rate,
     as_seconds,
@@ -57,6 +59,7 @@ def fit(
     drop: Drop = None,
     size: Size = None,
     channels: Channels = None,
+    augment: Augment = None,
     binarize: Annotated[bool, typer.Option("--binarize", help="Draw gray pixels as bits, anew each time.")] = False,
     false_alarm_rate: FalseAlarmRate = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the model in DIR, and start afresh.")] = False,
@@ -83,6 +86,7 @@ def fit(
     config = TrainConfig(**{name: value for name, value in given.items() if value is not None})
     choose_device(device)
     opening = {"label": label, "drop": tuple(drop or ()), "size": as_size(size), "channels": channels}
+    opening |= {"augment": as_augment(augment)}
     job = Job(place, spec, source, config, opening, condition, binarize, as_rate(false_alarm_rate, {}))
     try:
         job.run()

@@ -1,5 +1,6 @@
 """Options that several verbs take, and what their texts mean."""
 
+import json
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,6 +28,14 @@ Label = Annotated[str | None, typer.Option(help="Column that holds labels; they 
 Drop = Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="Column to leave out; may be repeated.")]
 Size = Annotated[str | None, typer.Option(metavar="HxW", help="Resize images to this height and width.")]
 Channels = Annotated[int | None, typer.Option(help="1 reads images as gray, 3 as RGB.")]
+Augment = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="What happens to images while they train: warp, affine, elastic, shift, flips, quarter-turns, or JSON "
+        'such as {"type": "Affine", "degrees": 5}; may be repeated.',
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")]
 FalseAlarmRate = Annotated[
     float | None,
@@ -65,6 +74,24 @@ def as_pairs(texts: list[str] | None) -> dict[str, str]:
             raise UserError(f"--set {text!r} sets nothing: give --set name=value, such as --set z_size=16")
         pairs[name.strip()] = value
     return pairs
+
+
+def as_augment(texts: list[str] | None) -> tuple[Any, ...]:
+    """The augmentations of `--augment`: names as they are, JSON as the part it stands for."""
+    from likely.registry import PARTS, from_json
+
+    parts: list[Any] = []
+    for text in texts or []:
+        name = text.strip()
+        if name.startswith("{"):
+            try:
+                parts.append(from_json(json.loads(name)))
+            except json.JSONDecodeError as error:
+                mend = 'such as \'{"type": "Affine", "degrees": 5}\''
+                raise UserError(f"--augment {text!r} is no JSON ({error.msg}); give a name, or JSON {mend}") from None
+        else:
+            parts.append(from_json({"type": name}) if name in PARTS else name)
+    return tuple(parts)
 
 
 def as_rate(rate: float | None, info: Mapping[str, Any]) -> float:

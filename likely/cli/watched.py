@@ -17,6 +17,7 @@ class Watched(Source):
         self.kind, self.in_memory = source.kind, source.in_memory  # type: ignore[misc]
         self.name, self.frame, self.row_bytes = source.name, source.frame, source.row_bytes
         self.labels, self.parts, self.skipped = source.labels, source.parts, source.skipped
+        self.groups, self.augmentation = source.groups, source.augmentation
 
     def __len__(self) -> int:
         return len(self.source)

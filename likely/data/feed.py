@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from likely.contract import Batch, Shape
+from likely.data.augmentation import Augmentation, as_augmentations, augmented
 from likely.data.schema import Schema
 from likely.data.source import Source
 
@@ -27,6 +28,10 @@ class Feed(abc.ABC):
 
     x_shape: Shape
     in_memory: bool
+    augmentation: tuple[Augmentation, ...] = ()
+    """What happens to training rows, in this order, and to no others."""
+    groups: np.ndarray | None = None
+    """(n,) which rows belong together, as `Source.groups`."""
 
     @abc.abstractmethod
     def __len__(self) -> int: ...
@@ -43,9 +48,14 @@ class Feed(abc.ABC):
         """Draws what is random in rows (dequantization, dynamic binarization) from the global generator."""
         return x
 
-    def ready(self, batch: Batch, device: torch.device) -> Batch:
-        """A loaded batch on the device, with what is random in it drawn."""
-        x = self.draw(batch.x.to(device, non_blocking=True))
+    def augment(self, x: Tensor) -> Tensor:
+        """Training rows augmented, from the global generator; still without what `draw` draws."""
+        return augmented(x, self.augmentation)
+
+    def ready(self, batch: Batch, device: torch.device, *, training: bool = False) -> Batch:
+        """A loaded batch on the device, augmented where it trains, with what is random in it drawn."""
+        x = batch.x.to(device, non_blocking=True)
+        x = self.draw(self.augment(x) if training and self.augmentation else x)
         return Batch(x, None if batch.condition is None else batch.condition.to(device, non_blocking=True))
 
     def batches(self, ids: np.ndarray, batch_size: int) -> Iterator[Batch]:
@@ -68,14 +78,26 @@ class Feed(abc.ABC):
 
 
 class TensorFeed(Feed):
-    """A tensor x (n, *x_shape) and, for conditional models, condition (n, *condition_shape)."""
+    """A tensor x (n, *x_shape) and, for conditional models, condition (n, *condition_shape).
+
+    Args:
+        x: the rows.
+        condition: what they are given.
+        augmentation: what happens to training rows, for images (n, channels, h, w): parts or their names.
+    """
 
     in_memory = True
 
-    def __init__(self, x: Tensor, condition: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        x: Tensor,
+        condition: Tensor | None = None,
+        *,
+        augmentation: str | Augmentation | Sequence[str | Augmentation] = (),
+    ) -> None:
         if condition is not None and len(condition) != len(x):
             raise ValueError(f"x has {len(x)} rows, condition has {len(condition)}")
-        self.x, self.condition = x, condition
+        self.x, self.condition, self.augmentation = x, condition, as_augmentations(augmentation)
         self.x_shape = tuple(x.shape[1:])
 
     def __len__(self) -> int:
@@ -118,6 +140,7 @@ class SourceFeed(Feed):
     ) -> None:
         self.source, self.schema, self.continuous, self.missing_ok = source, schema, continuous, missing_ok
         self.condition, self.dtype, self.in_memory = condition, dtype, source.in_memory
+        self.augmentation, self.groups = source.augmentation, source.groups
         self.x_shape = schema.x_shape
         self._cache: Tensor | None = None
         if source.in_memory and len(source) * math.prod(self.x_shape) * dtype.itemsize <= MAX_CACHED_BYTES:
@@ -136,6 +159,12 @@ class SourceFeed(Feed):
         content = hashlib.blake2b(self.source.digest().encode(), digest_size=16)
         content.update(repr((self.schema, self.continuous, self.dtype)).encode())
         return content.hexdigest()
+
+    def augment(self, x: Tensor) -> Tensor:
+        """As `Feed.augment`; levels stay levels and bits stay bits, as a model of them needs."""
+        x = super().augment(x)
+        steps = 0 if self.schema.binarize else self.schema.levels - 1
+        return (x * steps).round() / steps if steps > 0 else x
 
     def draw(self, x: Tensor) -> Tensor:
         """As `Feed.draw`."""

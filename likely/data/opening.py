@@ -1,5 +1,6 @@
 """One door for every kind of data: whatever the caller has becomes a source."""
 
+import copy
 import difflib
 import inspect
 import os
@@ -7,7 +8,7 @@ import stat
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from likely.data.arrays import ArraySource, digits, read_npy, read_npz
 from likely.data.folders import is_image_name, printable
 from likely.data.source import Source
 from likely.errors import DataError
+
+if TYPE_CHECKING:
+    from likely.data.augmentation import Augmentation
 
 BUILT_IN: dict[str, Callable[[], Source]] = {"digits": digits}
 """Data that needs no file, by name."""
@@ -33,6 +37,7 @@ def open_source(
     drop: Sequence[str] = (),
     size: tuple[int, int] | None = None,
     channels: int | None = None,
+    augment: "str | Augmentation | Sequence[str | Augmentation]" = (),
     max_pixels: int = MAX_PIXELS,
 ) -> Source:
     """Opens data of any kind as a source of rows.
@@ -46,6 +51,8 @@ def open_source(
         drop: columns of a table to leave out.
         size: (height, width) to resize images to, with antialiasing.
         channels: 1 to read images as gray, 3 to read them as RGB.
+        augment: what happens to images while a model trains on them, in this order: parts such as
+            `likely.data.augmentation.Affine`, or names: affine, elastic, warp (both), shift, flips, quarter-turns.
         max_pixels: images with more pixels are refused.
 
     Returns:
@@ -53,6 +60,7 @@ def open_source(
 
     Raises:
         DataError: if the data cannot be read, or an option does not apply to it.
+        UserError: if an augmentation is not known.
 
     Example:
         >>> source = open_source("digits")
@@ -61,6 +69,20 @@ def open_source(
     """
     options = {"label": label, "drop": tuple(drop), "size": size, "channels": channels}
     options = {name: value for name, value in options.items() if value not in (None, ())}
+    source = _opened(data, options, max_pixels)
+    return source if augment == () else _augmenting(source, augment)
+
+
+def _augmenting(source: Source, augment: Any) -> Source:
+    """The source with augmentations; the caller's own is left as it is."""
+    from likely.data.augmentation import as_augmentations  # it loads torch
+
+    source = copy.copy(source)
+    source.augmentation = as_augmentations(augment)
+    return source
+
+
+def _opened(data: Any, options: dict[str, Any], max_pixels: int) -> Source:
     if isinstance(data, Source):
         return _with(lambda: data, "an open source", options)
     if isinstance(data, np.ndarray):

@@ -10,6 +10,8 @@ import numpy as np
 if TYPE_CHECKING:
     import pyarrow
 
+    from likely.data.augmentation import Augmentation
+
 Rows: TypeAlias = "np.ndarray | pyarrow.Table"
 """Raw rows in the caller's own terms: (n, *row_shape), or a table of n rows."""
 
@@ -38,6 +40,10 @@ class Source(abc.ABC):
     """The DataFrame library that the rows came from: "pandas", "polars", "pyarrow"; None for all else."""
     skipped: tuple[str, ...] = ()
     """Files that were there and are no rows."""
+    groups: np.ndarray | None = None
+    """(n,) integers: rows with the same one belong together, and no split comes between them."""
+    augmentation: tuple["Augmentation", ...] = ()
+    """What happens to rows that train, in this order; `read` hands them out as they are."""
     row_bytes: int
     """About how much memory a row takes."""
 

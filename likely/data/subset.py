@@ -13,6 +13,8 @@ class Subset(Source):
         self.kind, self.in_memory = source.kind, source.in_memory  # type: ignore[misc]
         self.name, self.frame, self.row_bytes = source.name, source.frame, source.row_bytes
         self.labels = None if source.labels is None else source.labels[ids]
+        self.groups = None if source.groups is None else source.groups[ids]
+        self.augmentation = source.augmentation
 
     def __len__(self) -> int:
         return len(self.ids)

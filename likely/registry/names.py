@@ -38,8 +38,14 @@ PARTS: dict[str, str | type] = {
     "KSparse": "likely.penalties:KSparse",
     "Contractive": "likely.penalties:Contractive",
     "StochasticContractive": "likely.penalties:StochasticContractive",
+    "Affine": "likely.data.augmentation:Affine",
+    "Elastic": "likely.data.augmentation:Elastic",
+    "Warp": "likely.data.augmentation:Warp",
+    "Shift": "likely.data.augmentation:Shift",
+    "Flips": "likely.data.augmentation:Flips",
+    "QuarterTurns": "likely.data.augmentation:QuarterTurns",
 }
-"""Every part that a model's arguments can hold: frozen dataclasses, under their class names."""
+"""Every part that a model's arguments or an augmentation can be: frozen dataclasses, under their class names."""
 
 
 def model_class(name: str) -> "type[Model]":

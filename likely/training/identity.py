@@ -25,7 +25,9 @@ def identity_of(model: Model, feed: Feed, split: Split, config: TrainConfig) -> 
     arguments = {f"model argument {name}": repr(value) for name, value in model.config().items()}
     settings = {name: value for name, value in config.to_json().items() if name not in FREE_SETTINGS}
     rows = {"training rows": _name_rows(split.train), "validation rows": _name_rows(split.validation)}
-    return {"model": type(model).__name__, **arguments, **settings, **rows, "data": feed.digest()}
+    # Only where there is any, so that runs begun before there was such a thing can go on.
+    augmentation = {"augmentation": ", ".join(map(repr, feed.augmentation))} if feed.augmentation else {}
+    return {"model": type(model).__name__, **arguments, **settings, **rows, **augmentation, "data": feed.digest()}
 
 
 def check_identity(stored: Mapping[str, Any], own: Mapping[str, Any]) -> None:

@@ -78,7 +78,7 @@ def train(
         data = torch.from_numpy(np.require(data, requirements="W"))
     feed = data if isinstance(data, Feed) else TensorFeed(data)
     if split is None:
-        split = split_rows(len(feed), config.seed, calibration=0, test=0)
+        split = split_rows(len(feed), config.seed, calibration=0, test=0, groups=feed.groups)
     if not len(split.train):
         raise UserError("there are no rows to train on")
     model.to(choose_device(config.device))

@@ -114,7 +114,7 @@ class Run:
 
     def _move(self, player: str, batch: Batch) -> dict[str, Tensor]:
         """One step of one player; the objective it moved on, and whether it was skipped."""
-        objective = self._objective(self.feed.ready(batch, self.device), player)
+        objective = self._objective(self.feed.ready(batch, self.device, training=True), player)
         skipped = self.optimizers[player].step(objective.total, self._share())
         return {_named("skipped", player): skipped, **_means(objective, "train", player)}
 

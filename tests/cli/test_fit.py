@@ -85,7 +85,13 @@ def test_everything_lies_in_the_directory(table):
     assert not (table / "모델.partial").exists()
     fitted = library.load(table / "모델")
     assert fitted.info["data"]["name"] == "표.csv"
-    assert fitted.info["data"]["options"] == {"label": "병", "drop": ["번호"], "size": None, "channels": None}
+    assert fitted.info["data"]["options"] == {
+        "label": "병",
+        "drop": ["번호"],
+        "size": None,
+        "channels": None,
+        "augment": [],
+    }
     assert "번호" not in fitted.schema.feature_names
 
 
