@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from likely.contract import Model
+from likely.distortions import SSIM
 from likely.likelihoods import Bernoulli, Categorical, ContinuousBernoulli, DiscretizedLogisticMixture, Gaussian
 from likely.models import PCA, PPCA, VAE, Autoencoder
 from likely.networks import MLP, Convolutional, FullResolution, WhatWhere
+from likely.penalties import Contractive, KSparse
 from tests.little_models import LittleAutoregressive, LittleGAN, LittleRBM
 
 N_ROWS = 40
@@ -86,6 +88,20 @@ ZOO: dict[str, Entry] = {
     ),
     "autoencoder-full-resolution": Entry(
         lambda: Autoencoder((1, 5, 4), network=FullResolution(4, blocks=1)), unit(1, 5, 4), "autoencoder"
+    ),
+    "autoencoder-contractive": Entry(
+        lambda: Autoencoder((5,), 4, network=MLP((), code_activation="sigmoid", tied=True), penalty=Contractive()),
+        real(5),
+        "autoencoder",
+    ),
+    "autoencoder-contractive-deep": Entry(
+        lambda: Autoencoder((1, 3, 4), 2, network=SMALL, penalty=Contractive()), unit(1, 3, 4), "autoencoder"
+    ),
+    "autoencoder-k-sparse": Entry(
+        lambda: Autoencoder((5,), 6, network=MLP((), tied=True), penalty=KSparse(2)), real(5), "autoencoder"
+    ),
+    "autoencoder-ssim": Entry(
+        lambda: Autoencoder((2, 5, 6), 2, network=SMALL, distortion=SSIM()), unit(2, 5, 6), "autoencoder"
     ),
     "vae-bits": Entry(lambda: VAE((1, 2, 2), 2, network=SMALL, likelihood=Bernoulli()), levels(2, 1, 2, 2), "vae"),
     "vae-levels": Entry(lambda: VAE((1, 1, 2), 2, network=SMALL, likelihood=Categorical(4)), levels(4, 1, 1, 2), "vae"),
