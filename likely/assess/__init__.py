@@ -1,0 +1,31 @@
+"""What a fitted model is worth on rows it has not seen: numbers, always beside baselines."""
+
+from likely.assess.bench import Bench
+from likely.assess.density import density
+from likely.assess.labels import codes, detection, novel_rows
+from likely.assess.rows import copies, reconstruction
+from likely.assess.verdicts import verdict
+from likely.data import Source
+from likely.evaluation import Assessment
+from likely.fitted import Fitted
+
+__all__ = ["assess", "novel_rows"]
+
+
+def assess(fitted: Fitted, test: Source, train: Source | None = None) -> Assessment:
+    """Measures a model on test rows beside baselines that learn from its training rows.
+
+    Args:
+        fitted: the model.
+        test: rows that it did not learn from, with labels where there are some.
+        train: rows that it learned from; without them there are no baselines.
+
+    Returns:
+        Density (where the model has one), reconstruction, detection and code quality (where labels exist),
+        copies (where the model samples), and verdicts in words.
+    """
+    bench = Bench(fitted, test, train)
+    figures = [*density(bench), *reconstruction(bench), *detection(bench), *codes(bench), *copies(bench)]
+    return Assessment(
+        len(test), tuple(figures), tuple(filter(None, (verdict(figure, bench.name) for figure in figures)))
+    )

@@ -1,0 +1,68 @@
+"""How likely test rows are."""
+
+import math
+
+import numpy as np
+import torch
+
+from likely.assess.bench import MEANS, Bench
+from likely.evaluation import Figure, bits_per_dim, mean_with_error
+from likely.tasks import DENSITY_SAMPLES
+
+
+def density(bench: Bench) -> list[Figure]:
+    """Log-likelihood, and bits per dimension of whole values, where the model has a density."""
+    if not bench.fitted.measure.is_density:
+        return []
+    log_p = bench.beside("ppca", lambda fitted: fitted.log_prob(bench.test))
+    exact = {bench.name: bench.fitted.density_mark == "="}
+    exact |= {row: fitted.density_mark == "=" for row, fitted in bench.baseline("ppca").items()}
+    if bench.some_train is not None:
+        log_p[MEANS], exact[MEANS] = _independent_log_prob(bench), True
+    estimates = {row: mean_with_error(values) for row, values in log_p.items()}
+    whole = bench.schema.domain in ("binary", "levels")
+    figures = [
+        Figure(
+            "log-likelihood",
+            "nats per row" if whole else "nats per row, a density in the units of the data",
+            "higher",
+            {row: each.mean for row, each in estimates.items()},
+            {row: "=" if is_exact else ">=" for row, is_exact in exact.items()},
+            {row: each.error for row, each in estimates.items()},
+            f"Bounds by {DENSITY_SAMPLES} importance samples. '{MEANS}' takes every value as independent.",
+        )
+    ]
+    if whole:
+        bits = {row: mean_with_error(bits_per_dim(values, bench.schema.n_values)) for row, values in log_p.items()}
+        figures.append(
+            Figure(
+                "bits per dimension",
+                "bits",
+                "lower",
+                {row: each.mean for row, each in bits.items()},
+                {row: "=" if is_exact else "<=" for row, is_exact in exact.items()},
+                {row: each.error for row, each in bits.items()},
+            )
+        )
+    return figures
+
+
+def _independent_log_prob(bench: Bench) -> np.ndarray:
+    """log p of test rows where each value follows its own histogram (whole values) or normal distribution."""
+    assert bench.some_train is not None
+    if bench.schema.domain in ("binary", "levels") and not bench.fitted.continuous:
+        return _histogram_log_prob(bench, bench.seen(bench.some_train), bench.seen(bench.test))
+    train, test = bench.seen(bench.some_train), bench.seen(bench.test)
+    mean, variance = np.nanmean(train, 0), np.nanvar(train, 0) + 1e-6
+    each = -0.5 * ((test - mean) ** 2 / variance + np.log(2 * math.pi * variance))
+    log_det = bench.schema.log_det(torch.from_numpy(test)).numpy()
+    return np.nansum(each.reshape(len(test), -1), 1) + log_det
+
+
+def _histogram_log_prob(bench: Bench, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    top = bench.schema.levels - 1
+    rows, new = (np.rint(x.reshape(len(x), -1) * top).astype(np.int64) for x in (train, test))
+    counts = np.ones((rows.shape[1], top + 1))  # one of each level before any was seen (Laplace)
+    np.add.at(counts, (np.arange(rows.shape[1]), rows), 1)
+    log_p = np.log(counts / counts.sum(1, keepdims=True))
+    return log_p[np.arange(new.shape[1]), new].sum(1)
