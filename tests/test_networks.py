@@ -204,7 +204,7 @@ def test_full_resolution_starts_as_the_identity():
 
 @pytest.mark.parametrize(
     "network",
-    [MLP((6, 5), dropout=0.3), MLP((6,), tied=True), Convolutional((4, 6), hidden=5), *TIED],
+    [MLP((6, 5), dropout=0.3, input_dropout=0.2), MLP((6,), tied=True), Convolutional((4, 6), hidden=5), *TIED],
     ids=["MLP", "one layer", "Convolutional", "tied MLP", "tied Convolutional"],
 )
 def test_layers_are_the_network_cut(network):

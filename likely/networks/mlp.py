@@ -22,6 +22,7 @@ class MLP(Network):
         linear_path: adds a linear map beside the deep one (see `DeepCodec`).
         code_activation: of the code itself; None leaves it linear.
         dropout: the share of hidden values that is left out at each training step (Srivastava et al., 2014).
+        input_dropout: the same of the values of x.
         tied: the decoder's weights are the encoder's, transposed.
     """
 
@@ -30,11 +31,13 @@ class MLP(Network):
     linear_path: bool = False
     code_activation: Activation | None = None
     dropout: float = 0.0
+    input_dropout: float = 0.0
     tied: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"MLP: dropout must be a share from 0 to below 1, got {self.dropout}")
+        for name, share in (("dropout", self.dropout), ("input_dropout", self.input_dropout)):
+            if not 0 <= share < 1:
+                raise ValueError(f"MLP: {name} must be a share from 0 to below 1, got {share}")
 
     def build(
         self, x_shape: Shape, *, code_size: int, z_size: int, raw_channels: int = 1, condition_size: int = 0
@@ -49,10 +52,11 @@ class MLP(Network):
         downs = self._downs(ups, head, (z_size + condition_size, *self.hidden[::-1], raw_channels * n_values))
         code_activation = None if self.code_activation is None else ACTIVATIONS[self.code_activation]()
         features = [self._activated(up) for up in ups]
+        entrance = [nn.Flatten(), nn.Dropout(self.input_dropout)] if self.input_dropout else [nn.Flatten()]
         decoder = [*(self._activated(down) for down in downs[:-1]), [downs[-1]]]
         return DeepCodec(
             x_shape,
-            nn.Sequential(nn.Flatten(), *(module for stage in features for module in stage)),
+            nn.Sequential(*entrance, *(module for stage in features for module in stage)),
             head,
             nn.Sequential(*(module for stage in decoder for module in stage)),
             z_size=z_size,
