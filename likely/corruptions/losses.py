@@ -1,0 +1,182 @@
+"""Corruptions that take something away and say what: what is missing, smaller, or gray."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from likely.contract import Shape
+from likely.corruptions.noise import Kept
+from likely.corruptions.operators import Corruption, LinearOperator
+
+LUMA = (0.299, 0.587, 0.114)
+"""How bright red, green and blue are, as cameras and Pillow weigh them (ITU-R BT.601)."""
+
+DEFAULT_ERASED = 0.5
+
+
+@dataclass(frozen=True)
+class Erasing(Corruption):
+    """Leaves NaN in the place of values: what is missing, and known to be.
+
+    A pixel of an image (a point of a signal) is lost with all its channels, a value of a vector by itself.
+
+    Attributes:
+        probability: that a pixel or value is lost; 0.5 where neither this nor a box is given.
+        box: (height, width) of a rectangle that is lost somewhere in each image instead; (length,) in a signal.
+    """
+
+    probability: float | None = None
+    box: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.probability is not None and self.box is not None:
+            raise ValueError("Erasing takes a probability or a box, not both")
+        if self.probability is not None and not 0 <= self.probability <= 1:
+            raise ValueError(f"Erasing: probability must be from 0 to 1, got {self.probability}")
+        if self.box is not None and min(self.box, default=0) < 1:
+            raise ValueError(f"Erasing: the sides of a box must be at least 1, got {self.box}")
+
+    def check(self, x_shape: Shape) -> None:
+        """As `Corruption.check`."""
+        sides = x_shape[1:]
+        fits = self.box is None or (len(self.box) == len(sides) and all(map(int.__le__, self.box, sides)))
+        if not fits:
+            raise ValueError(f"Erasing: a box of {self.box} does not fit into rows of shape {x_shape}")
+
+    def draw(self, x: Tensor) -> Kept:
+        """As `Corruption.draw`."""
+        x_shape = tuple(x.shape[1:])
+        self.check(x_shape)
+        lost = self._somewhere(x) if self.box is not None else self._anywhere(x)
+        return Kept(x_shape, ~lost.expand_as(x), torch.nan)
+
+    def behind(self, y: Tensor, x_shape: Shape) -> Kept:
+        """As `Corruption.behind`: what is NaN is what was lost."""
+        return Kept(x_shape, ~y.isnan(), torch.nan)
+
+    def _anywhere(self, x: Tensor) -> Tensor:
+        one_channel = x[:, :1] if x.ndim > 2 else x
+        return torch.rand_like(one_channel) < (DEFAULT_ERASED if self.probability is None else self.probability)
+
+    def _somewhere(self, x: Tensor) -> Tensor:
+        lost = torch.ones(len(x), *[1] * (x.ndim - 1), dtype=torch.bool, device=x.device)
+        for axis, side in enumerate(self.box or (), 2):
+            along = [1] * (x.ndim - 1)
+            along[axis - 1] = x.shape[axis]
+            at = torch.arange(x.shape[axis], device=x.device).view(1, *along)
+            first = torch.randint(x.shape[axis] - side + 1, (len(x), *[1] * (x.ndim - 1)), device=x.device)
+            lost = lost & (at >= first) & (at < first + side)
+        return lost
+
+
+def _off(y: Tensor, mapped: Tensor) -> Tensor:
+    """What is missing to y; nothing where y itself is."""
+    return torch.where(y.isnan(), 0, y - mapped)
+
+
+@dataclass(frozen=True)
+class Averaged(LinearOperator):
+    """y is the mean of each window of x; windows at the end may be smaller."""
+
+    x_shape: Shape
+    factor: int
+
+    def apply(self, x: Tensor) -> Tensor:
+        """As `Operator.apply`."""
+        pool = F.avg_pool1d if x.ndim == 3 else F.avg_pool2d
+        return pool(x, self.factor, ceil_mode=True)
+
+    def project(self, x: Tensor, y: Tensor) -> Tensor:
+        """As `LinearOperator.project`: each window is moved to the mean that y gives it."""
+        off = _off(y, self.apply(x))
+        for axis, side in enumerate(self.x_shape[1:], 2):
+            off = off.repeat_interleave(self.factor, axis).narrow(axis, 0, side)
+        return x + off
+
+
+@dataclass(frozen=True)
+class Downsampling(Corruption):
+    """Makes images and signals smaller, by the mean of windows of `factor` x `factor`.
+
+    Sides that `factor` does not divide end in smaller windows.
+    """
+
+    factor: int = 2
+
+    def __post_init__(self) -> None:
+        if self.factor < 2:
+            raise ValueError(f"Downsampling: factor must be at least 2, got {self.factor}")
+
+    def check(self, x_shape: Shape) -> None:
+        """As `Corruption.check`: a row of features has no neighbours to average."""
+        if len(x_shape) not in (2, 3):
+            raise ValueError(f"Downsampling is of images (c, h, w) and signals (c, length), and x_shape is {x_shape}")
+
+    def y_shape(self, x_shape: Shape) -> Shape:
+        """As `Corruption.y_shape`."""
+        return (x_shape[0], *(math.ceil(side / self.factor) for side in x_shape[1:]))
+
+    def draw(self, x: Tensor) -> Averaged:
+        """As `Corruption.draw`: nothing about it is random."""
+        return self.behind(x, tuple(x.shape[1:]))
+
+    def behind(self, y: Tensor, x_shape: Shape) -> Averaged:
+        """As `Corruption.behind`."""
+        self.check(x_shape)
+        return Averaged(x_shape, self.factor)
+
+
+@dataclass(frozen=True)
+class Weighed(LinearOperator):
+    """y has one channel: the sum of those of x, each by its weight."""
+
+    x_shape: Shape
+    weights: tuple[float, ...]
+
+    def apply(self, x: Tensor) -> Tensor:
+        """As `Operator.apply`."""
+        return (self._weights(x) * x).sum(1, keepdim=True)
+
+    def project(self, x: Tensor, y: Tensor) -> Tensor:
+        """As `LinearOperator.project`: x is moved along the weights, which is the shortest way."""
+        w = self._weights(x)
+        return x + _off(y, self.apply(x)) * w / w.square().sum()
+
+    def _weights(self, x: Tensor) -> Tensor:
+        return torch.tensor(self.weights, dtype=x.dtype, device=x.device).view(-1, *[1] * (x.ndim - 2))
+
+
+@dataclass(frozen=True)
+class Grayscale(Corruption):
+    """Makes color images gray: restoring them is colorization.
+
+    Attributes:
+        weights: of red, green and blue; by default their brightness, as programs turn photographs gray by.
+    """
+
+    weights: tuple[float, float, float] = LUMA
+
+    def __post_init__(self) -> None:
+        if not math.isclose(sum(self.weights), 1, abs_tol=1e-6):
+            raise ValueError(f"Grayscale: weights must sum to 1, so that white stays white; got {self.weights}")
+
+    def check(self, x_shape: Shape) -> None:
+        """As `Corruption.check`."""
+        if len(x_shape) != 3 or x_shape[0] != 3:
+            raise ValueError(f"Grayscale is of images of 3 channels (3, h, w), and x_shape is {x_shape}")
+
+    def y_shape(self, x_shape: Shape) -> Shape:
+        """As `Corruption.y_shape`."""
+        return (1, *x_shape[1:])
+
+    def draw(self, x: Tensor) -> Weighed:
+        """As `Corruption.draw`: nothing about it is random."""
+        return self.behind(x, tuple(x.shape[1:]))
+
+    def behind(self, y: Tensor, x_shape: Shape) -> Weighed:
+        """As `Corruption.behind`."""
+        self.check(x_shape)
+        return Weighed(x_shape, self.weights)
