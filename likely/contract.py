@@ -148,6 +148,8 @@ class Layered(GradientFitted):
 
     pretraining: Any
     """How (`likely.pretraining.Greedy`), or None to train the whole at once."""
+    measure: Any
+    """A module that says how far raw numbers over x are from x, (batch,): what the lowest layer lowers."""
 
     @abc.abstractmethod
     def layers(self) -> Sequence[tuple[nn.Module, nn.Module]]:
@@ -362,6 +364,9 @@ class Energy(Model):
 
 class Restorer(Model):
     """Finds x from what an operator left of it."""
+
+    corruption: Any = None
+    """What it learned to undo (`likely.corruptions.Corruption`); None where it was taught no operator of its own."""
 
     @final
     def restore(self, y: Tensor, operator: Operator, condition: Tensor | None = None) -> Tensor:

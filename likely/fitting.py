@@ -26,7 +26,7 @@ from likely.rng import preserved, seeded
 from likely.tasks import Calibration
 from likely.training import History, Progress, TrainConfig
 from likely.training import train as train_model
-from likely.training.loop import Store
+from likely.training.descent import Store
 from likely.training.plan import choose_device
 
 FEW_ROWS = 500
@@ -36,7 +36,14 @@ N_FOLDS = 4
 
 Calibrate = Literal["auto", "held-out", "cross-fitting", "none"]
 
-OPENING: dict[str, Any] = {"label": None, "drop": (), "size": None, "channels": None, "augment": ()}
+OPENING: dict[str, Any] = {
+    "label": None,
+    "drop": (),
+    "size": None,
+    "channels": None,
+    "patch": None,
+    "augment": (),
+}
 """The options that data is opened with, which a fit writes down so that the data can be opened again."""
 
 
@@ -80,6 +87,7 @@ def fit(
     drop: Sequence[str] = (),
     size: tuple[int, int] | None = None,
     channels: int | None = None,
+    patch: int | tuple[int, int] | None = None,
     augment: str | Augmentation | Sequence[str | Augmentation] = (),
     condition: Literal["label"] | None = None,
     binarize: bool = False,
@@ -99,6 +107,7 @@ def fit(
         drop: columns of a table to leave out.
         size: (height, width) to resize images to.
         channels: 1 to read images as gray, 3 to read them as RGB.
+        patch: the side, or (height, width), of patches that are cut from images of any size and are the rows.
         augment: what happens to images that train the model, and to no others, drawn anew at each step: parts such
             as `likely.data.augmentation.Affine`, or their names: affine, elastic, warp (both), shift, flips,
             quarter-turns.
@@ -123,7 +132,7 @@ def fit(
         (1797, 8)
     """
     options: dict[str, Any] = {"label": label, "drop": tuple(drop), "size": size, "channels": channels}
-    options |= {"augment": augment}
+    options |= {"patch": patch, "augment": augment}
     recipe, chosen = prepare(
         model,
         open_source(data, **options),

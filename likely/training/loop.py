@@ -1,47 +1,26 @@
-"""The training loop: one function for one player, several players and closed form."""
+"""Training: one function for one player, several players, layer by layer and closed form."""
 
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from likely.contract import Batch, ClosedFormFitted, GradientFitted, Model
+from likely.contract import Batch, ClosedFormFitted, GradientFitted, Layered, Model
 from likely.data.feed import Feed, TensorFeed
 from likely.data.split import Split, split_rows
-from likely.errors import Interrupted, UserError
-from likely.rng import permutation, preserved, restart
-from likely.training.clock import Clock
+from likely.errors import UserError
+from likely.rng import preserved, restart
 from likely.training.config import TrainConfig
+from likely.training.descent import Store, Task, descend
+from likely.training.greedy import descend_by_layers
 from likely.training.history import History, Progress
-from likely.training.interrupts import StopRequest, stop_requests
-from likely.training.order import ids_by_batch
-from likely.training.plan import (
-    choose_batch_size,
-    choose_device,
-    choose_precision,
-    choose_total_steps,
-    compute_settings,
-)
-from likely.training.run import Run
-
-LOOK_EVERY = 50
-"""Steps between two looks of the host at what the device did."""
-
-N_INITIALIZE = 10_000
-"""How many training rows a model sees to set its starting values."""
+from likely.training.interrupts import stop_requests
+from likely.training.plan import choose_device
 
 CLOSED_FORM_BATCH = 4096
-
-
-class Store(Protocol):
-    """Where the state of a run is kept; `likely.persistence.Checkpoints` is one."""
-
-    def save(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None: ...
-    def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None: ...
 
 
 def train(
@@ -54,6 +33,8 @@ def train(
     on_progress: Callable[[Progress], None] | None = None,
 ) -> History:
     """Fits a model in place; afterwards it holds the best weights seen, in evaluation mode.
+
+    A `Layered` model with a `pretraining` is trained layer by layer first, then as a whole.
 
     The run is a pure function of the data, the model's starting weights and `config`: stopped and resumed from
     its store it ends bit for bit as it would have without the stop.
@@ -88,7 +69,10 @@ def train(
     if not isinstance(model, GradientFitted):
         raise TypeError(f"{type(model).__name__} is neither GradientFitted nor ClosedFormFitted")
     with preserved(), _left_in_order(model), stop_requests() as request:
-        return _descend(model, feed, split, config, store, report, request)
+        task = Task(feed, split, config, store, report, request)
+        if isinstance(model, Layered) and model.pretraining is not None:
+            return descend_by_layers(model, task)
+        return descend(model, task)
 
 
 @contextlib.contextmanager
@@ -129,62 +113,3 @@ def _solve(
     report(Progress(1, 1, seconds, 0.0, {}))
     precision = str(next(model.buffers()).dtype).removeprefix("torch.")
     return History(seconds=seconds, stopped="closed form", precision=precision, batch_size=CLOSED_FORM_BATCH)
-
-
-def _descend(
-    model: GradientFitted,
-    feed: Feed,
-    split: Split,
-    config: TrainConfig,
-    store: Store | None,
-    report: Callable[[Progress], None],
-    request: StopRequest,
-) -> History:
-    batch_size = choose_batch_size(config, len(split.train))
-    run = Run(model, feed, split, config, batch_size)
-    with compute_settings(model, batch_size), contextlib.closing(run):
-        stored = None if store is None else store.load()
-        if stored is not None:
-            run.load_state(*stored)
-        clock = Clock(config, run)
-        if stored is None:
-            _begin(run)
-        first = run.step * run.batches_per_step
-        stream = feed.stream(ids_by_batch(split.train, batch_size, config.seed, first))
-        while not run.finished:
-            run.advance(stream)
-            clock.tick()
-            if run.validation_due or run.step % LOOK_EVERY == 0:
-                run.look()
-                if run.validation_due:
-                    run.validate()
-                report(clock.progress())
-            if request.signal is not None or (store is not None and clock.checkpoint_due()):
-                run.look()
-                _save(run, store)
-            if request.signal is not None:
-                kept = "its state is saved" if store is not None else "nothing was saved"
-                raise Interrupted(f"stopped by signal {request.signal} after step {run.step}; {kept}")
-        return run.finish()
-
-
-def _save(run: Run, store: Store | None) -> None:
-    if store is not None:
-        store.save(*run.state())
-
-
-def _begin(run: Run) -> None:
-    """Sets starting values, chooses the precision and the length, and validates before the first step."""
-    config, train_ids = run.config, run.split.train
-    restart(config.seed, "initialize")
-    some = np.sort(train_ids[permutation(len(train_ids), config.seed, "initialize")[:N_INITIALIZE]])
-    batch = run.feed.ready(run.feed.load(some), run.device)
-    if batch.condition is not None:
-        run.model.remember_conditions(batch.condition)
-    run.model.initialize(batch)
-    run.keep()
-    rows = Batch(batch.x[: run.batch_size], None if batch.condition is None else batch.condition[: run.batch_size])
-    run.precision = choose_precision(config, run.model, rows)
-    if config.time_limit is None:
-        run.set_length(choose_total_steps(config, len(train_ids), run.batch_size * run.batches_per_step))
-    run.validate()

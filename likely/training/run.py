@@ -72,6 +72,7 @@ class Run:
         self.rows: list[dict[str, float]] = []
         self.names: list[str] = []
         self.pending: list[Tensor] = []
+        self.identify = lambda: identity_of(model, feed, split, config)
 
     @property
     def finished(self) -> bool:
@@ -247,7 +248,7 @@ class Run:
     @functools.cached_property
     def identity(self) -> dict[str, Any]:
         """What has to be the same for a stored state to be this run's; takes a pass over the data, once."""
-        return identity_of(self.model, self.feed, self.split, self.config)
+        return self.identify()
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors and JSON-able numbers that `load_state` takes."""
