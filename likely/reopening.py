@@ -44,7 +44,7 @@ def split_again(info: Mapping[str, Any], source: Source) -> Split | None:
     return None
 
 
-def open_like(info: Mapping[str, Any], data: Any, label: str | None = None) -> Source:
+def open_like(info: Mapping[str, Any], data: Any, label: str | None = None, *, whole: bool = False) -> Source:
     """Opens other data as that of the fit was opened, by those of its options that apply to it.
 
     A column that served as label or was left out at fit does so again where there is one, and need not be there.
@@ -53,12 +53,14 @@ def open_like(info: Mapping[str, Any], data: Any, label: str | None = None) -> S
         info: of the fitted model.
         data: as for `open_source`.
         label: the column that holds labels, where it is another than at fit.
+        whole: opens images whole, even where the fit cut patches out of them.
     """
     options = OPENING | ((info.get("data") or {}).get("options") or {})
     known = label or options["label"]
     if isinstance(data, str | os.PathLike):
         if os.path.isdir(data) or is_image_name(os.fspath(data)):
-            return open_source(data, label=label, size=options["size"], channels=options["channels"])
+            patch = None if whole else options["patch"]
+            return open_source(data, label=label, size=options["size"], channels=options["channels"], patch=patch)
         if os.fspath(data).endswith(".npz") and known:
             with contextlib.suppress(*(() if label else (DataError,))):
                 return open_source(data, label=known)

@@ -16,10 +16,12 @@ from likely.cli.options import (
     Drop,
     FalseAlarmRate,
     Label,
+    Patch,
     Size,
     Source,
     as_augment,
     as_pairs,
+    as_patch,
     as_rate,
     as_seconds,
     as_size,
@@ -59,6 +61,7 @@ def fit(
     drop: Drop = None,
     size: Size = None,
     channels: Channels = None,
+    patch: Patch = None,
     augment: Augment = None,
     binarize: Annotated[bool, typer.Option("--binarize", help="Draw gray pixels as bits, anew each time.")] = False,
     false_alarm_rate: FalseAlarmRate = None,
@@ -86,7 +89,7 @@ def fit(
     config = TrainConfig(**{name: value for name, value in given.items() if value is not None})
     choose_device(device)
     opening = {"label": label, "drop": tuple(drop or ()), "size": as_size(size), "channels": channels}
-    opening |= {"augment": as_augment(augment)}
+    opening |= {"patch": as_patch(patch), "augment": as_augment(augment)}
     job = Job(place, spec, source, config, opening, condition, binarize, as_rate(false_alarm_rate, {}))
     try:
         job.run()

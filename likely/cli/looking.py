@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from likely.cli.options import Channels, Drop, Label, Size, Source, as_size
+from likely.cli.options import Channels, Drop, Label, Patch, Size, Source, as_patch, as_size
 from likely.cli.screen import clean, draw, facts, table, title
 
 if TYPE_CHECKING:
@@ -30,7 +30,14 @@ CAPABILITIES = {
 """How tables call what a model can do; the class's own name serves where there is none here."""
 
 
-def data(source: Source, label: Label = None, drop: Drop = None, size: Size = None, channels: Channels = None) -> None:
+def data(
+    source: Source,
+    label: Label = None,
+    drop: Drop = None,
+    size: Size = None,
+    channels: Channels = None,
+    patch: Patch = None,
+) -> None:
     """Say what would be read, and what is wrong with it.
 
     Rows, shape, domain, columns, labels and problems, as fit would see them.
@@ -40,7 +47,8 @@ def data(source: Source, label: Label = None, drop: Drop = None, size: Size = No
     from likely.cli.watched import watched
     from likely.data import describe, infer_schema, open_source
 
-    opened = open_source(source, label=label, drop=drop or (), size=as_size(size), channels=channels)
+    images: dict[str, Any] = {"size": as_size(size), "channels": channels, "patch": as_patch(patch)}
+    opened = open_source(source, label=label, drop=drop or (), **images)
     with watched(opened, f"reading {source}") as rows, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a constant column stands among the problems
         schema = infer_schema(rows)
@@ -55,6 +63,7 @@ def show_data(description: "Description", *, with_columns: bool) -> None:
     found = {
         "rows": f"{description.rows:,}",
         "a row": row,
+        "images": f"{description.groups:,}; a split cuts none" if description.groups else "",
         "values": description.domain,
         "labels": description.labels,
         "parts": parts,

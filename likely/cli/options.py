@@ -28,6 +28,10 @@ Label = Annotated[str | None, typer.Option(help="Column that holds labels; they 
 Drop = Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="Column to leave out; may be repeated.")]
 Size = Annotated[str | None, typer.Option(metavar="HxW", help="Resize images to this height and width.")]
 Channels = Annotated[int | None, typer.Option(help="1 reads images as gray, 3 as RGB.")]
+Patch = Annotated[
+    str | None,
+    typer.Option(metavar="N or HxW", help="Cut images of any size into patches of this size, and take those for rows."),
+]
 Augment = Annotated[
     list[str] | None,
     typer.Option(
@@ -53,6 +57,16 @@ def as_size(text: str | None) -> tuple[int, int] | None:
     if found is None:
         raise UserError(f"--size {text!r} is no size: give height x width, such as --size 64x64")
     return int(found[1]), int(found[2])
+
+
+def as_patch(text: str | None) -> tuple[int, int] | None:
+    """(height, width) of "64" or "64x48"."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+)(?:[xX×](\d+))?", text.strip())
+    if found is None:
+        raise UserError(f"--patch {text!r} is no size: give a side or height x width, such as --patch 64")
+    return int(found[1]), int(found[2] or found[1])
 
 
 def as_seconds(text: str | None) -> float | None:

@@ -90,12 +90,9 @@ class Affine(Displacement):
         """As `Displacement.move`."""
         n, h, w, _ = positions.shape
         draws = uniform(positions, n, 5)
-        angle, growth, lean = (
-            torch.deg2rad(self.degrees * draws[0]),
-            (1 + self.scale) ** draws[1],
-            self.shear * draws[2],
-        )
-        cos, sin = angle.cos() * growth, angle.sin() * growth
+        angle, lean = torch.deg2rad(self.degrees * draws[0]), self.shear * draws[1]
+        reach = (1 + self.scale) ** draws[2]  # where it reads from further out, the image shrinks
+        cos, sin = angle.cos() * reach, angle.sin() * reach
         # Leaning first, then turning and scaling: [[cos, -sin], [sin, cos]] @ [[1, lean], [0, 1]].
         to_x = torch.stack((cos, lean * cos - sin), 1)
         to_y = torch.stack((sin, lean * sin + cos), 1)
@@ -258,8 +255,8 @@ def augmented(x: Tensor, augmentations: Sequence[Augmentation]) -> Tensor:
         UserError: as `Augmentation.apply`.
     """
     for _, run in itertools.groupby(enumerate(augmentations), lambda pair: _joined(*pair)):
-        parts = [part for _, part in run]
-        x = parts[0].apply(x) if len(parts) == 1 else _Joined(tuple(parts)).apply(x)
+        first, *others = (part for _, part in run)
+        x = _Joined((first, *others)).apply(x) if others else first.apply(x)  # type: ignore[arg-type]
     return x
 
 

@@ -47,6 +47,8 @@ class Description:
     """Rows in each official part."""
     problems: tuple[str, ...]
     """One line each."""
+    groups: int = 0
+    """How many groups of rows there are that a split keeps whole, such as the images of patches; 0 without any."""
 
     def to_json(self) -> dict[str, Any]:
         """The same as JSON has it."""
@@ -74,6 +76,7 @@ def describe(source: Source, schema: Schema) -> Description:
         labels=_labels_text(source.labels),
         parts=_part_sizes(source),
         problems=tuple(_problems(source, schema)),
+        groups=0 if source.groups is None else len(np.unique(source.groups)),
     )
 
 

@@ -1,8 +1,10 @@
 """Images in files: decoded when they are read, a batch at a time, by a few threads."""
 
+import contextlib
 import functools
 import hashlib
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ClassVar
@@ -17,6 +19,7 @@ from likely.errors import DataError
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 _N_THREADS = min(8, os.cpu_count() or 1)
 _KEPT_MODES = {"1": "L", "L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA", "PA": "RGBA"}
+_ORIENTATION, _SIDEWAYS = 0x0112, (5, 6, 7, 8)
 _MODE_NAMES = {0: "gray", 2: "gray with alpha", 3: "RGB", 4: "RGB with alpha"}
 
 
@@ -58,7 +61,7 @@ class ImageSource(Source):
         self._root, listing = (path, list_images(path, name)) if path.is_dir() else (path.parent, _single(path))
         self._names, self._stamps, self.skipped = listing.names, listing.stamps, listing.skipped
         self.labels, self.parts = labels_and_parts(self._names)
-        first = self._decode(0)
+        first = self.pixels(0)
         self._shape, self._dtype = first.shape, first.dtype
         self.row_bytes = 8 * first.size
 
@@ -76,9 +79,23 @@ class ImageSource(Source):
                 rows[row] = self._alike(int(ids[row]))
 
         # Going through the results raises what the threads raised, that of the first row first.
-        for _ in self._threads.map(fill, starts[:-1], starts[1:]):
+        for _ in self.threads.map(fill, starts[:-1], starts[1:]):
             pass
         return rows
+
+    def pixels(self, id: int) -> np.ndarray:
+        """One image of whatever size, as `decode` gives it."""
+        return decode(self._root / self._names[id], self.place(id), self.size, self.channels, self.max_pixels)
+
+    def heights_and_widths(self) -> np.ndarray:
+        """(n, 2), what `pixels` will give, as the heads of the files say; no image is decoded."""
+        if self.size is not None:
+            return np.tile(np.array(self.size), (len(self), 1))
+
+        def look(id: int) -> tuple[int, int]:
+            return height_and_width(self._root / self._names[id], self.place(id), self.max_pixels)
+
+        return np.array(list(self.threads.map(look, range(len(self)))))
 
     def place(self, id: int) -> str:
         """As `Source.place`: the file's name below the folder."""
@@ -92,22 +109,24 @@ class ImageSource(Source):
         return self._finish_digest(content)
 
     @functools.cached_property
-    def _threads(self) -> ThreadPoolExecutor:
+    def threads(self) -> ThreadPoolExecutor:
+        """What decodes."""
         return ThreadPoolExecutor(_N_THREADS, thread_name_prefix="likely-images")
 
-    def _decode(self, id: int) -> np.ndarray:
-        return decode(self._root / self._names[id], self.place(id), self.size, self.channels, self.max_pixels)
-
     def _alike(self, id: int) -> np.ndarray:
-        image = self._decode(id)
-        if image.shape == self._shape and image.dtype == self._dtype:
-            return image
+        image = self.pixels(id)
         if image.shape[:2] != self._shape[:2]:
             (h, w), (first_h, first_w) = image.shape[:2], self._shape[:2]
             mend = f"make all one size with --size {first_h}x{first_w} (size=({first_h}, {first_w}))"
             raise DataError(f"{self.place(id)} is {h}x{w}, but {self.place(0)} is {first_h}x{first_w}; {mend}")
-        modes = f"{self.place(id)} is {_mode_name(image)}, but {self.place(0)} is {_mode_name(self._decode(0))}"
-        raise DataError(f"{modes}; read all as gray with --channels 1 (channels=1) or as RGB with --channels 3")
+        self.check_mode(id, image)
+        return image
+
+    def check_mode(self, id: int, image: np.ndarray) -> None:
+        """Refuses pixels that are gray where those of the first image are RGB, and so on."""
+        if image.shape[2:] != self._shape[2:] or image.dtype != self._dtype:
+            modes = f"{self.place(id)} is {_mode_name(image)}, but {self.place(0)} is {_mode_name(self.pixels(0))}"
+            raise DataError(f"{modes}; read all as gray with --channels 1 (channels=1) or as RGB with --channels 3")
 
 
 def _checked_size(size: tuple[int, int] | None) -> tuple[int, int] | None:
@@ -144,12 +163,27 @@ def decode(path: Path, place: str, size: tuple[int, int] | None, channels: int |
     Raises:
         DataError: if it is no image of a known format, damaged, or too large.
     """
+    with _opened(path, place, max_pixels) as image:
+        image.load()
+        return _pixels(_in_kept_mode(ImageOps.exif_transpose(image), channels), size)
+
+
+def height_and_width(path: Path, place: str, max_pixels: int) -> tuple[int, int]:
+    """Of one file, upright as its EXIF says, without decoding it. Raises DataError as `decode`."""
+    with _opened(path, place, max_pixels) as image:
+        # A PNG's own getexif decodes the whole image, to look for what may stand behind it.
+        sideways = Image.Image.getexif(image).get(_ORIENTATION) in _SIDEWAYS
+        return (image.width, image.height) if sideways else (image.height, image.width)
+
+
+@contextlib.contextmanager
+def _opened(path: Path, place: str, max_pixels: int) -> Iterator[Image.Image]:
+    """The file, its head read; whatever goes wrong with it is a DataError that names it."""
     try:
         with Image.open(path, formats=FORMATS) as image:
             if image.width * image.height > max_pixels:
                 raise Image.DecompressionBombError
-            image.load()
-            return _pixels(_in_kept_mode(ImageOps.exif_transpose(image), channels), size)
+            yield image
     except Image.DecompressionBombError:
         limit = f"more than {max_pixels / 1e6:g} megapixels"
         raise DataError(f"{place} unpacks to {limit} and may be a decompression bomb; shrink or remove it") from None

@@ -37,6 +37,7 @@ def open_source(
     drop: Sequence[str] = (),
     size: tuple[int, int] | None = None,
     channels: int | None = None,
+    patch: int | tuple[int, int] | None = None,
     augment: "str | Augmentation | Sequence[str | Augmentation]" = (),
     max_pixels: int = MAX_PIXELS,
 ) -> Source:
@@ -51,6 +52,8 @@ def open_source(
         drop: columns of a table to leave out.
         size: (height, width) to resize images to, with antialiasing.
         channels: 1 to read images as gray, 3 to read them as RGB.
+        patch: the side, or (height, width), of patches that are cut from images of any size and are the rows, each
+            half over the next (`likely.data.patches.PatchSource`).
         augment: what happens to images while a model trains on them, in this order: parts such as
             `likely.data.augmentation.Affine`, or names: affine, elastic, warp (both), shift, flips, quarter-turns.
         max_pixels: images with more pixels are refused.
@@ -67,7 +70,7 @@ def open_source(
         >>> len(source), source.read(np.array([0])).shape
         (1797, (1, 8, 8))
     """
-    options = {"label": label, "drop": tuple(drop), "size": size, "channels": channels}
+    options = {"label": label, "drop": tuple(drop), "size": size, "channels": channels, "patch": patch}
     options = {name: value for name, value in options.items() if value not in (None, ())}
     source = _opened(data, options, max_pixels)
     return source if augment == () else _augmenting(source, augment)
@@ -163,11 +166,15 @@ def _open_file(path: Path, text: str, options: dict[str, Any], max_pixels: int) 
 
 def _open_images(path: Path, text: str, options: dict[str, Any], max_pixels: int) -> Source:
     from likely.data.images import ImageSource
+    from likely.data.patches import PatchSource, checked_patch
 
-    def build(**given: Any) -> Source:
-        return ImageSource(path, name=text, max_pixels=max_pixels, **given)
+    def build(patch: Any = None, **given: Any) -> Source:
+        if patch is not None:
+            patch = checked_patch(patch)
+        images = ImageSource(path, name=text, max_pixels=max_pixels, **given)
+        return images if patch is None else PatchSource(images, patch)
 
-    return _with(build, "images", options, "size", "channels")
+    return _with(build, "images", options, "size", "channels", "patch")
 
 
 def _nearest(path: Path) -> str:

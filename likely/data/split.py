@@ -83,8 +83,8 @@ def _cut_between(ids: np.ndarray, sizes: Mapping[str, int], groups: np.ndarray) 
     wanted = [part for part, size in sizes.items() if size]
     if len(left) <= len(wanted):
         raise DataError(
-            f"found rows of {len(left)} groups (patches of one image are a group), which cannot be split into "
-            f"{', '.join(['train', *wanted])} without cutting one; at least {len(wanted) + 1} are needed: add images"
+            f"found {len(left)} images that rows are of, expected at least {len(wanted) + 1}, since a split into "
+            f"{', '.join(['train', *wanted])} cuts none; add images"
         )
     pieces = {}
     for number, (part, size) in enumerate(sizes.items()):

@@ -90,6 +90,7 @@ def test_everything_lies_in_the_directory(table):
         "drop": ["번호"],
         "size": None,
         "channels": None,
+        "patch": None,
         "augment": [],
     }
     assert "번호" not in fitted.schema.feature_names
