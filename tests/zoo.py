@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from likely.contract import Model
-from likely.distortions import SSIM
+from likely.corruptions import Downsampling, Erasing, GaussianNoise
+from likely.distortions import SSIM, CrossEntropy
 from likely.likelihoods import Bernoulli, Categorical, ContinuousBernoulli, DiscretizedLogisticMixture, Gaussian
-from likely.models import PCA, PPCA, VAE, Autoencoder
+from likely.models import PCA, PPCA, VAE, Autoencoder, DenoisingAutoencoder
 from likely.networks import MLP, Convolutional, FullResolution, WhatWhere
 from likely.penalties import Contractive, KSparse
 from tests.little_models import LittleAutoregressive, LittleGAN, LittleRBM
@@ -102,6 +103,23 @@ ZOO: dict[str, Entry] = {
     ),
     "autoencoder-ssim": Entry(
         lambda: Autoencoder((2, 5, 6), 2, network=SMALL, distortion=SSIM()), unit(2, 5, 6), "autoencoder"
+    ),
+    "denoising": Entry(
+        lambda: DenoisingAutoencoder((5,), 2, network=SMALL, corruption=GaussianNoise(0.3)),
+        real(5),
+        "denoising_autoencoder",
+    ),
+    "denoising-erased": Entry(
+        lambda: DenoisingAutoencoder(
+            (3, 7, 5), 2, network=Convolutional((4, 6), hidden=8), corruption=Erasing(0.3), distortion=CrossEntropy()
+        ),
+        unit(3, 7, 5),
+        "denoising_autoencoder",
+    ),
+    "denoising-smaller": Entry(
+        lambda: DenoisingAutoencoder((1, 5, 4), network=FullResolution(4, blocks=1), corruption=Downsampling(2)),
+        unit(1, 5, 4),
+        "denoising_autoencoder",
     ),
     "vae-bits": Entry(lambda: VAE((1, 2, 2), 2, network=SMALL, likelihood=Bernoulli()), levels(2, 1, 2, 2), "vae"),
     "vae-levels": Entry(lambda: VAE((1, 1, 2), 2, network=SMALL, likelihood=Categorical(4)), levels(4, 1, 1, 2), "vae"),

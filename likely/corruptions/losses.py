@@ -84,6 +84,11 @@ class Averaged(LinearOperator):
     x_shape: Shape
     factor: int
 
+    @property
+    def y_shape(self) -> Shape:
+        """As `LinearOperator.y_shape`."""
+        return (self.x_shape[0], *(math.ceil(side / self.factor) for side in self.x_shape[1:]))
+
     def apply(self, x: Tensor) -> Tensor:
         """As `Operator.apply`."""
         pool = F.avg_pool1d if x.ndim == 3 else F.avg_pool2d
@@ -117,7 +122,7 @@ class Downsampling(Corruption):
 
     def y_shape(self, x_shape: Shape) -> Shape:
         """As `Corruption.y_shape`."""
-        return (x_shape[0], *(math.ceil(side / self.factor) for side in x_shape[1:]))
+        return Averaged(x_shape, self.factor).y_shape
 
     def draw(self, x: Tensor) -> Averaged:
         """As `Corruption.draw`: nothing about it is random."""
@@ -135,6 +140,11 @@ class Weighed(LinearOperator):
 
     x_shape: Shape
     weights: tuple[float, ...]
+
+    @property
+    def y_shape(self) -> Shape:
+        """As `LinearOperator.y_shape`."""
+        return (1, *self.x_shape[1:])
 
     def apply(self, x: Tensor) -> Tensor:
         """As `Operator.apply`."""
@@ -170,7 +180,7 @@ class Grayscale(Corruption):
 
     def y_shape(self, x_shape: Shape) -> Shape:
         """As `Corruption.y_shape`."""
-        return (1, *x_shape[1:])
+        return Weighed(x_shape, self.weights).y_shape
 
     def draw(self, x: Tensor) -> Weighed:
         """As `Corruption.draw`: nothing about it is random."""

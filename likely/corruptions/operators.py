@@ -44,6 +44,11 @@ class LinearOperator(Operator):
 
     x_shape: Shape
 
+    @property
+    def y_shape(self) -> Shape:
+        """The shape of what is left of a row."""
+        return self.x_shape
+
     @abc.abstractmethod
     def project(self, x: Tensor, y: Tensor) -> Tensor:
         """The point nearest to x (batch, *x_shape) that A maps to y (batch, *y_shape); NaN in y constrains nothing."""
@@ -99,9 +104,15 @@ def start(y: Tensor, operator: contract.Operator) -> Tensor:
 
     Returns:
         (batch, *x_shape), nothing missing.
+
+    Raises:
+        ValueError: if y has not the shape of what a linear operator gives.
     """
     if not isinstance(operator, LinearOperator):
         return y
+    if y.shape[1:] != operator.y_shape:
+        wanted = ", ".join(["batch", *map(str, operator.y_shape)])
+        raise ValueError(f"y must have shape ({wanted}), as {type(operator).__name__} gives it, got {tuple(y.shape)}")
     return operator.project(y.new_zeros(len(y), *operator.x_shape), y)
 
 

@@ -1,8 +1,9 @@
 """Models: one file each, and no model imports another."""
 
 from likely.models.autoencoder import Autoencoder
+from likely.models.denoising_autoencoder import DenoisingAutoencoder
 from likely.models.pca import PCA
 from likely.models.ppca import PPCA
 from likely.models.vae import VAE
 
-__all__ = ["PCA", "PPCA", "VAE", "Autoencoder"]
+__all__ = ["PCA", "PPCA", "VAE", "Autoencoder", "DenoisingAutoencoder"]

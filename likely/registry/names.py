@@ -16,6 +16,7 @@ MODELS: dict[str, str | type] = {
     "pca": "likely.models.pca:PCA",
     "ppca": "likely.models.ppca:PPCA",
     "autoencoder": "likely.models.autoencoder:Autoencoder",
+    "denoising_autoencoder": "likely.models.denoising_autoencoder:DenoisingAutoencoder",
     "vae": "likely.models.vae:VAE",
 }
 """Every model by name: where its class is found, or the class itself where `register` was given one."""

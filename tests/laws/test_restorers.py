@@ -1,0 +1,81 @@
+"""What models that restore owe: answers that agree with what is known of x, row by row."""
+
+import pytest
+import torch
+
+from likely.contract import Restorer
+from likely.corruptions import Corruption, Downsampling, Erasing, GaussianNoise, LinearOperator, Unseen
+from tests.zoo import ZOO, with_capability
+
+NAMES = with_capability(Restorer)
+OPERATORS = [Erasing(0.4), Downsampling(2), GaussianNoise(0.2)]
+CASES = [
+    pytest.param(name, corruption, id=f"{name}-{corruption}")
+    for name in NAMES
+    for corruption in OPERATORS
+    if len(ZOO[name].make().x_shape) > 1 or not isinstance(corruption, Downsampling)
+]
+
+
+def asked(name: str, corruption: Corruption) -> tuple[Restorer, torch.Tensor, object]:
+    """A model, what is left of its rows, and the operator that did it."""
+    with torch.random.fork_rng():
+        torch.manual_seed(4)
+        operator = corruption.draw(ZOO[name].x())
+    return ZOO[name].model(), operator.apply(ZOO[name].x()), operator
+
+
+@pytest.mark.parametrize(("name", "corruption"), CASES)
+@torch.no_grad()
+def test_what_is_restored_could_have_become_y(name, corruption):
+    model, y, operator = asked(name, corruption)
+    x = model.restore(y, operator)
+    assert x.shape == (len(y), *model.x_shape)
+    assert x.isfinite().all()
+    if isinstance(operator, LinearOperator):
+        torch.testing.assert_close(operator.apply(x), y, equal_nan=True)
+
+
+@pytest.mark.parametrize(("name", "corruption"), CASES)
+@torch.no_grad()
+def test_rows_are_strangers(name, corruption):
+    model, y, operator = asked(name, corruption)
+    together = model.restore(y, operator)
+    order = torch.randperm(len(y), generator=torch.Generator().manual_seed(5))
+    torch.testing.assert_close(model.restore(y[order], operator.rows(order)), together[order])
+    torch.testing.assert_close(model.restore(y[:1], operator.rows(slice(1))), together[:1])
+
+
+@pytest.mark.parametrize("name", NAMES)
+@torch.no_grad()
+def test_the_same_question_has_the_same_answer(name):
+    model, y, _ = asked(name, GaussianNoise(0.1))
+    before = torch.get_rng_state()
+    assert torch.equal(model.restore(y, Unseen()), model.restore(y, Unseen()))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_no_y_is_refused(name):
+    model, y, _ = asked(name, GaussianNoise(0.1))
+    with pytest.raises(ValueError, match="y must have shape"):
+        model.restore(y[..., :-1], Unseen())
+    with pytest.raises(ValueError, match="y must have shape"):
+        model.restore(y[..., :-1], Erasing().behind(y, model.x_shape))
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if ZOO[name].registered == "denoising_autoencoder"])
+@torch.no_grad()
+def test_the_objective_is_the_distance_from_x_of_what_is_left_of_it_sent_through(name):
+    """The network is given y and has to give x: neither x for x, nor y for y."""
+    model, x = ZOO[name].model(), ZOO[name].x()
+    torch.manual_seed(3)
+    total = model(x).total
+    torch.manual_seed(3)
+    operator = model.corruption.draw(x)
+    y = operator.apply(x)
+    begun = operator.project(torch.zeros_like(x), y) if isinstance(operator, LinearOperator) else y
+    raw = model.codec.through(begun, bottleneck=lambda z: z)[1]
+    torch.testing.assert_close(total, model.measure(raw, x))
+    plain = model.measure(model.codec.through(x, bottleneck=lambda z: z)[1], x)
+    assert not torch.allclose(total, plain)

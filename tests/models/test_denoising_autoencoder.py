@@ -1,0 +1,68 @@
+"""What the denoising autoencoder chooses, refuses, and gains over its plain sibling."""
+
+import pytest
+import torch
+
+from likely.corruptions import Downsampling, GaussianNoise, Grayscale
+from likely.distortions import CrossEntropy
+from likely.likelihoods import Bernoulli, Categorical
+from likely.models import DenoisingAutoencoder
+from likely.networks import MLP, Convolutional, FullResolution
+from likely.registry import Spec
+
+
+def test_by_default_it_learns_noise_of_every_strength():
+    model = DenoisingAutoencoder((6,))
+    assert model.corruption == GaussianNoise(0.25, min_scale=0.0)
+
+
+@pytest.mark.parametrize(
+    ("x_shape", "arguments", "network"),
+    [
+        ((1, 8, 8), {}, MLP),
+        ((13,), {}, MLP),
+        ((3, 32, 32), {}, FullResolution),
+        ((1, 2000), {}, FullResolution),
+        ((3, 32, 32), {"distortion": CrossEntropy()}, FullResolution),
+        ((3, 32, 32), {"distortion": Categorical(4)}, Convolutional),
+        ((3, 32, 32), {"z_size": 20}, Convolutional),
+    ],
+)
+def test_nothing_of_a_photograph_is_thrown_away_unless_a_code_is_asked_for(x_shape, arguments, network):
+    model = DenoisingAutoencoder(x_shape, **arguments)
+    assert isinstance(model.network, network)
+    if arguments.get("z_size"):
+        assert model.z_shape == (20,)
+
+
+def test_squared_error_starts_as_pca_and_no_other_does():
+    assert DenoisingAutoencoder((13,)).network.linear_path
+    assert not DenoisingAutoencoder((13,), distortion=Bernoulli()).network.linear_path
+
+
+@pytest.mark.parametrize(("corruption", "x_shape"), [(Downsampling(2), (12,)), (Grayscale(), (1, 8, 8))])
+def test_a_corruption_that_cannot_happen_is_refused_before_anything_is_trained(corruption, x_shape):
+    with pytest.raises(ValueError, match=type(corruption).__name__):
+        DenoisingAutoencoder(x_shape, corruption=corruption)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "GaussianNoise(scale=0.1)",
+        "GaussianNoise(scale=0.5, min_scale=0)",
+        "ZeroMasking(probability=0.25)",
+        "SaltAndPepper(probability=0.25)",
+        "Erasing",
+        "Erasing(box=(2, 3))",
+        "Downsampling(factor=2)",
+        "Grayscale",
+    ],
+)
+def test_every_corruption_is_named_as_on_the_command_line_and_saved(text):
+    spec = Spec.parse("denoising_autoencoder", {"corruption": text})
+    again = Spec.from_json(spec.to_json())
+    assert again == spec
+    model = again.build((3, 4, 4))
+    x = torch.rand(2, 3, 4, 4)
+    assert model(x).total.isfinite().all()
