@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 
 from likely import evaluation
 from likely.errors import ModelFileError
-from likely.evaluation import Assessment, Figure
+from likely.evaluation import Assessment, Curve, Figure
 
 
 @pytest.fixture
@@ -241,11 +241,15 @@ def test_copies_refuse_nothing_to_compare():
 def test_assessment_survives_strict_json():
     error = Figure("MSE", "pixel²", "lower", {"vae": 0.5, "PCA (2)": 1.5}, errors={"vae": math.nan})
     bound = Figure("PSNR", "dB", "higher", {"vae": math.inf, "ppca": -math.inf}, {"vae": ">=", "ppca": "="}, note="n")
-    before = Assessment(10, (error, bound), ("Better.",))
+    curve = Curve("contrast", "dimensions", "", {"vae": ((1.0, 0.5), (2.0, math.inf)), "raw": ()}, "n")
+    before = Assessment(10, (error, bound), ("Better.",), (curve,))
     after = Assessment.from_json(json.loads(json.dumps(before.to_json(), allow_nan=False)))
     assert math.isnan(after.figures[0].errors["vae"])
     assert after.figures[1] == bound
     assert after.verdicts == before.verdicts
+    assert after.curves == (curve,)
+    assert after.figure("PSNR") == bound
+    assert after.figure("SSIM") is None
     assert after.row_names() == ("vae", "PCA (2)", "ppca")
 
 
@@ -264,3 +268,9 @@ def test_damaged_assessments_are_one_line(damage):
     assert "\n" not in str(caught.value)
     with pytest.raises(ModelFileError):
         Assessment.from_json([])
+
+
+def test_assessments_from_before_there_were_curves_are_read():
+    old = Assessment(1).to_json()
+    del old["curves"]
+    assert Assessment.from_json(old) == Assessment(1)

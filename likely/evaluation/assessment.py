@@ -53,6 +53,25 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Curve:
+    """One quantity as another one grows, measured for the model and for what stands beside it.
+
+    Attributes:
+        name: what it is: "nearest-neighbor accuracy".
+        over: what grows: "dimensions".
+        unit: of the values; "" where there is none.
+        lines: by row, the model's first: (what grows, value), in order.
+        note: a sentence on how to read it.
+    """
+
+    name: str
+    over: str
+    unit: str
+    lines: Mapping[str, tuple[tuple[float, float], ...]]
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class Assessment:
     """Everything that was measured on test rows.
 
@@ -60,11 +79,17 @@ class Assessment:
         n_test: how many test rows there were.
         figures: what was measured.
         verdicts: plain sentences that say whether the model is any good.
+        curves: what was measured as something grows.
     """
 
     n_test: int
     figures: tuple[Figure, ...] = ()
     verdicts: tuple[str, ...] = ()
+    curves: tuple[Curve, ...] = ()
+
+    def figure(self, name: str) -> Figure | None:
+        """The figure of this name; None where it was not measured."""
+        return next((figure for figure in self.figures if figure.name == name), None)
 
     def row_names(self) -> tuple[str, ...]:
         """Every row of every figure once, in order of appearance: the model, then the baselines."""
@@ -76,6 +101,7 @@ class Assessment:
             "n_test": self.n_test,
             "figures": [_figure_to_json(figure) for figure in self.figures],
             "verdicts": list(self.verdicts),
+            "curves": [_curve_to_json(curve) for curve in self.curves],
         }
 
     @classmethod
@@ -94,7 +120,8 @@ class Assessment:
 
 def _assessment(data: Any) -> Assessment:
     figures = tuple(_figure(each) for each in data["figures"])
-    return Assessment(int(data["n_test"]), figures, tuple(str(verdict) for verdict in data["verdicts"]))
+    curves = tuple(_curve(each) for each in data.get("curves", ()))  # older files have none
+    return Assessment(int(data["n_test"]), figures, tuple(str(verdict) for verdict in data["verdicts"]), curves)
 
 
 def _figure_to_json(figure: Figure) -> dict[str, Any]:
@@ -119,6 +146,18 @@ def _figure(data: Any) -> Figure:
         errors={str(name): float(value) for name, value in data["errors"].items()},
         note=str(data["note"]),
     )
+
+
+def _curve_to_json(curve: Curve) -> dict[str, Any]:
+    lines = {
+        name: [[_number_to_json(value) for value in point] for point in line] for name, line in curve.lines.items()
+    }
+    return {"name": curve.name, "over": curve.over, "unit": curve.unit, "lines": lines, "note": curve.note}
+
+
+def _curve(data: Any) -> Curve:
+    lines = {str(name): tuple((float(x), float(y)) for x, y in line) for name, line in data["lines"].items()}
+    return Curve(str(data["name"]), str(data["over"]), str(data["unit"]), lines, str(data["note"]))
 
 
 def _number_to_json(value: float) -> float | str:

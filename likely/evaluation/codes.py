@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -61,6 +61,33 @@ def nearest_neighbor_accuracy(
     return _accuracy(KNeighborsClassifier(k), train_codes, train_labels, test_codes, test_labels)
 
 
+def leave_one_out_accuracy(codes: ArrayLike, labels: ArrayLike, *, k: int = 5) -> float:
+    """Share of rows whose label the k nearest other codes agree on, each dimension standardized.
+
+    It is `nearest_neighbor_accuracy` for codes that cannot be had for new rows.
+
+    Args:
+        codes: (n, ...), flattened here; at most 10,000 of them are used, evenly spaced.
+        labels: (n,), numbers or strings.
+        k: how many neighbors vote; fewer where there are fewer rows.
+
+    Returns:
+        Between 0 and 1.
+
+    Raises:
+        ValueError: as `linear_probe_accuracy`; also if there is only one code.
+    """
+    x, y = _checked("test", codes, labels)
+    if len(x) < 2 or len(np.unique(y)) < 2:
+        raise ValueError(f"labels of at least 2 classes are needed, got {len(np.unique(y))}")
+    kept = _evenly(len(x))
+    classes, y = np.unique(y[kept], return_inverse=True)
+    scaled = StandardScaler().fit_transform(x[kept])
+    nearest = NearestNeighbors(n_neighbors=min(k, len(kept) - 1)).fit(scaled).kneighbors(return_distance=False)
+    votes = (y[nearest][:, :, None] == np.arange(len(classes))).sum(1)
+    return float((votes.argmax(1) == y).mean())
+
+
 def accuracy_error(accuracy: float, n: int) -> float:
     """The standard error of a share of n independent rows: sqrt(p (1 - p) / n)."""
     return math.sqrt(accuracy * (1.0 - accuracy) / n)
@@ -77,10 +104,14 @@ def _accuracy(
     test_x, test_y = _checked("test", test_codes, test_labels)
     if len(np.unique(labels)) < 2:
         raise ValueError(f"labels of at least 2 classes are needed, got {len(np.unique(labels))}")
-    kept = np.unique(np.linspace(0, len(x) - 1, min(len(x), MAX_TRAIN_ROWS)).round().astype(np.int64))
+    kept = _evenly(len(x))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a gauge may stop a little early
         return float(make_pipeline(StandardScaler(), classifier).fit(x[kept], labels[kept]).score(test_x, test_y))
+
+
+def _evenly(n: int) -> np.ndarray:
+    return np.unique(np.linspace(0, n - 1, min(n, MAX_TRAIN_ROWS)).round().astype(np.int64))
 
 
 def _checked(part: str, codes: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
