@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from likely import corruptions
 from likely.contract import GradientFitted, Layered, Objective
 from likely.corruptions import Corruption
+from likely.corruptions import start as begun_from
 from likely.errors import Diverged, UserError
 from likely.rng import derive
 from likely.training.config import TrainConfig
@@ -67,7 +67,7 @@ class LayerByItself(GradientFitted):
             seen = handed
             if self.corruption is not None:
                 operator = self.corruption.draw(handed)
-                seen = corruptions.start(operator.apply(handed), operator)
+                seen = begun_from(operator.apply(handed), operator)
         return Objective(self.distance(self.down(self.up(seen)), handed))
 
 
@@ -218,15 +218,15 @@ class _Stages:
         """Where all layers and the whole are, taken together."""
         number, n = len(self.done), len(self.layers)
         step = sum(done.steps for done in self.done) + now.step
-        later = sum(map(self._planned_steps, range(number + 1, n + 1)))
-        limit, seconds = self.task.config.time_limit, self._seconds + now.seconds
-        if limit is not None:
-            total, remaining = 0, max(0.0, limit - seconds)
-            if number == n and now.total_steps:
-                total, remaining = step - now.step + now.total_steps, now.remaining
-        else:
+        later = sum(map(self._planned_steps, range(number + 1, n + 1)))  # 0 under a time limit: nobody knows
+        seconds = self._seconds + now.seconds
+        total, remaining = 0, now.remaining
+        if now.total_steps and (later or number == n):
             total = step - now.step + now.total_steps + later
-            remaining = None if now.remaining is None else now.remaining + later * seconds / max(1, step)
+        if self.task.config.time_limit is not None and number < n:
+            remaining = max(0.0, self.task.config.time_limit - seconds)
+        elif remaining is not None:
+            remaining += later * seconds / max(1, step)
         row = {"layer": number + 1, **now.row} if number < n else now.row
         doing = f"layer {number + 1} of {n}" if number < n else "fine-tuning"
         self.task.report(Progress(step, total, seconds, remaining, row, doing))

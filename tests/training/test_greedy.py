@@ -389,9 +389,12 @@ def test_the_history_tells_layers_apart_and_ends_with_the_whole():
 # What it refuses.
 
 
-@pytest.mark.parametrize("network", [MLP((8,), linear_path=True), WhatWhere()])
-def test_refuses_a_network_that_has_no_layers(network):
-    with pytest.raises(ValueError, match="network"):
+@pytest.mark.parametrize(
+    ("network", "mend"),
+    [(MLP((8,), linear_path=True), "linear_path=False"), (WhatWhere(), "MLP or Convolutional")],
+)
+def test_refuses_a_network_that_has_no_layers(network, mend):
+    with pytest.raises(ValueError, match=mend):
         Autoencoder((1, 8, 8), 3, network=network, pretraining=Greedy())
 
 
