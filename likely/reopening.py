@@ -11,7 +11,6 @@ from likely.data.split import Split
 from likely.data.tables import TableSource
 from likely.errors import DataError
 from likely.fitting import OPENING, choose_split
-from likely.registry import from_json
 
 
 def reopen(info: Mapping[str, Any]) -> tuple[Source, Split]:
@@ -22,7 +21,8 @@ def reopen(info: Mapping[str, Any]) -> tuple[Source, Split]:
     """
     match info:
         case {"data": {"name": str(name), "options": dict(options)}} if options.keys() <= OPENING.keys():
-            source = open_source(name, **{**options, "augment": from_json(options.get("augment", ()))})
+            # Rows that are judged are never augmented, and a part of one's own need not be known here.
+            source = open_source(name, **{**options, "augment": ()})
         case _:
             raise DataError("the model does not say how to open the data that it learned")
     split = split_again(info, source)
