@@ -83,6 +83,19 @@ PRESETS: dict[str, Preset] = {
         "Improving Unsupervised Defect Segmentation by Applying Structural Similarity to Autoencoders "
         "(Bergmann et al., VISAPP 2019)",
     ),
+    "stacked-autoencoder": Preset(
+        "autoencoder",
+        {"network": "MLP(hidden=(256, 128, 64))", "pretraining": "Greedy()"},
+        "Greedy Layer-Wise Training of Deep Networks (Bengio et al., NeurIPS 2006)",
+    ),
+    "stacked-denoising-autoencoder": Preset(
+        "autoencoder",
+        {
+            "network": "MLP(hidden=(256, 128, 64))",
+            "pretraining": "Greedy(corruption=ZeroMasking(probability=0.25))",
+        },
+        "Stacked Denoising Autoencoders (Vincent et al., JMLR 2010)",
+    ),
     "beta-vae": Preset("vae", {"beta": "4.0"}, "beta-VAE: Learning Basic Visual Concepts (Higgins et al., ICLR 2017)"),
 }
 """Every preset by name."""
