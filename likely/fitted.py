@@ -4,6 +4,7 @@ Everything that enters and leaves is in the caller's own terms. The way of the d
 model, schema, answer.
 """
 
+import contextlib
 import copy
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -16,11 +17,15 @@ from torch import Tensor
 
 from likely import persistence
 from likely.contract import Decoder, Density, Encoder, Model, Operator, Reconstructor, Restorer, Sampler, TakesMissing
+from likely.corruptions import Corruption
+from likely.corruptions import Operator as DrawnOperator
 from likely.data import Rows, Schema, Source, open_source
+from likely.data.remains import read_remains, restored_to_rows
 from likely.errors import DataError, Unsupported
 from likely.registry import MODELS, Spec, model_class
 from likely.rng import preserved, restart
 from likely.tasks import DENSITY_SAMPLES, Calibration, Measure, log_density, measure_of, surprise
+from likely.tasks.restoration import channels_left, restore
 from likely.training import History
 
 CHUNK_VALUES = 2_000_000
@@ -183,15 +188,33 @@ class Fitted:
         """
         return self.schema.to_rows(self.see_samples(n, condition=condition, seed=seed), draws=True)
 
-    def restore(self, y: Any, operator: Operator, *, condition: Any = None) -> Rows:
-        """What rows were before `operator` turned them into y, in the caller's units.
+    def restore(self, y: Any, operator: Operator | Corruption | None = None, *, condition: Any = None) -> Rows:
+        """What rows were before something happened to them, in the caller's units; means, so not rounded.
+
+        Args:
+            y: what is left of rows, in their units: noise may leave their range, NaN (null) is what is missing,
+                images may be of any size, and gray where that is what happened. Images whose sizes differ come one
+                by one. In image files transparent pixels are missing.
+            operator: what happened: a corruption, such as `likely.corruptions.Downsampling(2)`, or an operator that
+                was drawn for these very rows as the model sees them. By default what is missing was erased, and
+                where nothing is missing, that happened which the model learned to undo.
+            condition: labels of the rows, for a model that was fitted with them.
 
         Raises:
+            DataError: if y is nothing that could be left of rows like those of the fit.
             Unsupported: if the model does not restore.
         """
         model = self._capable(Restorer, "restore")
-        answer = self._answer_tensor(y, condition, lambda x, c: model.restore(x, operator, c))
-        return self.schema.to_rows(answer, draws=False)
+        source = y if isinstance(y, Source) else open_source(y)
+        condition = self._labels(source, condition)
+        channels = channels_left(model, operator)
+        pieces = []
+        with self._answering():
+            for ids in self._chunks(len(source), source.row_bytes // 8):
+                left = read_remains(self.schema, source, ids, channels=channels, dtype=self._dtype).to(self._device)
+                own = operator.rows(slice(ids[0], ids[-1] + 1)) if isinstance(operator, DrawnOperator) else operator
+                pieces.append(restore(model, left, own, self._condition(condition, ids)).cpu())
+        return restored_to_rows(self.schema, _joined(pieces, source))
 
     # The same, as the model sees it: what evaluation compares.
 
@@ -262,8 +285,8 @@ class Fitted:
         able = ", ".join(name for name in MODELS if issubclass(model_class(name), capability)) or "none yet"
         raise Unsupported(f"{self.spec.name} cannot {verb}; models that can: {able}")
 
-    def _chunks(self, n: int) -> Iterator[np.ndarray]:
-        size = max(1, min(MAX_CHUNK, CHUNK_VALUES // max(1, self.schema.n_values)))
+    def _chunks(self, n: int, n_values: int = 0) -> Iterator[np.ndarray]:
+        size = max(1, min(MAX_CHUNK, CHUNK_VALUES // max(1, n_values or self.schema.n_values)))
         return (np.arange(start, min(start + size, n)) for start in range(0, n, size))
 
     def _answer(
@@ -276,16 +299,9 @@ class Fitted:
     ) -> Tensor:
         """Asks the model chunk by chunk. Each chunk meets the same noise, so a row's answer is its own."""
         source = open_source(rows) if not isinstance(rows, Source) else rows
-        if condition is None and self.model.condition_shape is not None:
-            condition = source.labels
-            if condition is None:
-                raise DataError(
-                    f"{self.spec.name} was fitted with labels, and {source.name} has none: give `condition`"
-                )
+        condition = self._labels(source, condition)
         pieces = []
-        was_training = self.model.training
-        self.model.eval()
-        with preserved(), torch.inference_mode():
+        with self._answering():
             for ids in self._chunks(len(source)):
                 x = self._load(source, ids)
                 restart("answer")
@@ -294,10 +310,25 @@ class Fitted:
                 if with_log_det and self.measure.is_density and self.continuous:
                     answer = answer.double() + with_log_det * self.schema.log_det(x).cpu()
                 pieces.append(answer)
-        self.model.train(was_training)
-        if not pieces:
-            raise DataError(f"{source.name} has no rows")
-        return torch.cat(pieces)
+        return _joined(pieces, source)
+
+    def _labels(self, source: Source, condition: Any) -> Any:
+        """The labels that a conditional model is given: the caller's, else those of the rows."""
+        if condition is not None or self.model.condition_shape is None:
+            return condition
+        if source.labels is None:
+            raise DataError(f"{self.spec.name} was fitted with labels, and {source.name} has none: give `condition`")
+        return source.labels
+
+    @contextlib.contextmanager
+    def _answering(self) -> Iterator[None]:
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            with preserved(), torch.inference_mode():
+                yield
+        finally:
+            self.model.train(was_training)
 
     def _load(self, source: Source, ids: np.ndarray) -> Tensor:
         return self.schema.to_model(
@@ -320,6 +351,12 @@ class Fitted:
         if self.model.condition_shape is None:
             raise Unsupported(f"{self.spec.name} was fitted without a condition, so it takes none")
         return one_hot(np.asarray(labels)[ids], self.schema.classes, self._dtype).to(self._device)
+
+
+def _joined(pieces: list[Tensor], source: Source) -> Tensor:
+    if not pieces:
+        raise DataError(f"{source.name} has no rows")
+    return torch.cat(pieces)
 
 
 def one_hot(labels: np.ndarray, classes: tuple[str, ...], dtype: torch.dtype = torch.float32) -> Tensor:

@@ -1,0 +1,155 @@
+"""What a corruption left of rows, on its way to a model, and what was made of it on the way back.
+
+These are not rows like those of the fit: noise leaves the range of the data, NaN is what is missing, images may be
+of any size, or gray where the model's are in color. So they go through the schema's map and not through its checks.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow
+import torch
+from torch import Tensor
+
+from likely.data.checks import Place, check_finite, row_place
+from likely.data.pixels import channels_first, decode_pixels
+from likely.data.source import Rows, Source
+from likely.data.tabular import check_column_names, encode_table
+from likely.errors import DataError
+
+if TYPE_CHECKING:
+    from likely.data.schema import Schema
+
+LUMA = np.array([0.299, 0.587, 0.114])
+"""How bright red, green and blue are (ITU-R BT.601)."""
+
+
+def read_remains(
+    schema: "Schema", source: Source, ids: np.ndarray, *, channels: int, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """What is left of the rows with these ids, as a model sees it: (len(ids), *y_shape).
+
+    Args:
+        schema: of the rows as they were.
+        source: where what is left of them is; of image files, transparent pixels are missing.
+        ids: which.
+        channels: how many images in files are to have, as `pixels_to_remains` gives them.
+        dtype: of the result.
+
+    Raises:
+        DataError: as `remains_to_model`.
+    """
+    rows = source.read(ids)
+    if source.kind == "image" and isinstance(rows, np.ndarray):
+        rows = pixels_to_remains(schema, rows, channels)
+    return remains_to_model(schema, rows, dtype=dtype, place=lambda i: source.place(int(ids[i])))
+
+
+def remains_to_model(
+    schema: "Schema", rows: Rows, *, dtype: torch.dtype = torch.float32, place: Place | None = None
+) -> Tensor:
+    """What is left of rows, as a model sees it.
+
+    Args:
+        schema: of the rows as they were.
+        rows: (n, ...) numbers in the units of the rows, NaN where missing; images of any size, with the channels
+            of the rows, or one, or none named; or a table with the columns of fit, with null or NaN where missing.
+        dtype: of the result.
+        place: names row i in messages.
+
+    Returns:
+        (n, *y_shape).
+
+    Raises:
+        DataError: if columns, categories or the number of axes are not such as at fit, or a value is infinite.
+    """
+    at = place or row_place
+    if schema.kind == "table":
+        return torch.from_numpy(_encoded(schema, rows, at)).to(dtype)
+    array = _checked(rows, at)
+    if schema.columns:
+        return torch.from_numpy(_standardized(schema, array)).to(dtype)
+    if schema.kind != "image":
+        return _scaled(schema, torch.from_numpy(array)).to(dtype)
+    return _scaled(schema, _with_channels(schema, torch.from_numpy(array))).to(dtype)
+
+
+def restored_to_rows(schema: "Schema", x: Tensor) -> Any:
+    """What was restored (n, *x_shape), or images (n, c, h, w) of any size, in the caller's terms; means, as floats."""
+    if schema.kind == "table" or schema.columns:
+        return schema.to_rows(x, draws=False)
+    values = x.detach().cpu()
+    return decode_pixels(schema, (values if values.dtype == torch.float64 else values.float()).numpy(), draws=False)
+
+
+def pixels_to_remains(schema: "Schema", pixels: np.ndarray, channels: int) -> np.ndarray:
+    """Pixels of image files, as numbers in the units of rows.
+
+    Args:
+        schema: of the rows as they were.
+        pixels: (n, h, w), or (n, h, w, k) with 2 channels (gray, alpha), 3 (RGB) or 4 (RGB, alpha); uint8 or uint16.
+        channels: how many the result has: 1 or 3, as a model wants them.
+
+    Returns:
+        (n, h, w) or, of more channels, (n, h, w, channels); (n, channels, h, w) where channels of the rows stand
+        first. NaN where alpha is 0: what is transparent is missing.
+    """
+    values = pixels.astype(np.float64)
+    values = values[..., None] if values.ndim == 3 else values
+    values, alpha = (values[..., :-1], values[..., -1:]) if values.shape[-1] in (2, 4) else (values, None)
+    if values.shape[-1] == 3 and channels == 1:
+        values = (values @ LUMA)[..., None]
+    values = np.broadcast_to(values, (*values.shape[:3], channels)) if values.shape[-1] == 1 else values
+    if schema.domain != "real":
+        values = schema.low + values / np.iinfo(pixels.dtype).max * (schema.high - schema.low)
+    values = values if alpha is None else np.where(alpha == 0, np.nan, values)
+    if schema.channel_axis == 0:
+        return np.moveaxis(values, -1, 1)
+    return values[..., 0] if channels == 1 and schema.channel_axis is None else values
+
+
+def _encoded(schema: "Schema", rows: Rows, place: Place) -> np.ndarray:
+    """A table; constant columns are set aside unread, for noise may have changed them."""
+    if not isinstance(rows, pyarrow.Table):
+        names = ", ".join(column.name for column in schema.columns[:5])
+        raise DataError(f"found a {type(rows).__name__}, expected a table with the columns of fit ({names})")
+    check_column_names(schema.columns, rows.column_names)
+    kept = [schema.columns[i] for i in schema.kept_columns]
+    return encode_table(kept, rows.select([column.name for column in kept]), True, place)
+
+
+def _checked(rows: Rows, place: Place) -> np.ndarray:
+    if not isinstance(rows, np.ndarray) or rows.dtype.kind not in "biuf":
+        kind = rows.dtype if isinstance(rows, np.ndarray) else type(rows).__name__
+        raise DataError(f"found {kind}, expected an array of numbers, as at fit; hand in its .to_numpy()")
+    array = np.array(rows, np.float64)
+    check_finite(array, (), True, place)
+    return array
+
+
+def _standardized(schema: "Schema", array: np.ndarray) -> np.ndarray:
+    if array.shape[1:] != schema.row_shape:
+        wanted = f"(rows, {', '.join(map(str, schema.row_shape))})"
+        raise DataError(f"found rows of shape {array.shape[1:]}, expected an array of shape {wanted}, as at fit")
+    standardized: np.ndarray = (array[:, schema.kept_columns] - schema.locations) / schema.scales
+    return standardized
+
+
+def _with_channels(schema: "Schema", rows: Tensor) -> Tensor:
+    """(n, channels, h, w), of rows that may be gray although those of fit are not."""
+    if rows.ndim == 3:
+        return rows.unsqueeze(1)
+    if rows.ndim != 4 or schema.channel_axis is None:
+        axes = {None: "height, width", -1: "height, width, channels", 0: "channels, height, width"}
+        wanted = f"(rows, {axes[schema.channel_axis]})"
+        raise DataError(f"found images of shape {tuple(rows.shape[1:])}, expected an array of shape {wanted}")
+    return channels_first(schema, rows)
+
+
+def _scaled(schema: "Schema", x: Tensor) -> Tensor:
+    if schema.domain != "real":
+        return (x - schema.low) / (schema.high - schema.low)
+    if len(schema.location) > 1 and x.shape[1] != len(schema.location):
+        found = f"found {x.shape[1]} channels, expected {len(schema.location)}"
+        raise DataError(f"{found}, each of which has a scale of its own; fit on images of a known range instead")
+    return (x - schema.channel_tensor(schema.location)) / schema.channel_tensor(schema.scale)
