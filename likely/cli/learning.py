@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -220,12 +220,22 @@ def _show_training(fitted: "Fitted") -> None:
     best = f"those of step {history.best_step:,}" if history.total_steps else ""
     told = {
         "took": f"{duration(history.seconds)}, {endings.get(history.stopped, history.stopped)}",
+        "layers": _layers_of(history.rows),
         "steps": steps,
         "weights": best,
         "precision": "; ".join(history.notes) or history.precision,
     }
     title("Training")
     facts([(name, text) for name, text in told.items() if text])
+
+
+def _layers_of(rows: Sequence[Mapping[str, float]]) -> str:
+    """What layers gained that were trained by themselves before the whole; empty where there were none."""
+    told = []
+    for number in sorted({row["layer"] for row in rows if "layer" in row}):
+        errors = [row["validation"] for row in rows if row.get("layer") == number and "validation" in row]
+        told.append(f"{number:g}: {errors[0]:.3g} to {min(errors):.3g}" if errors else f"{number:g}")
+    return f"each by itself first, its error {', '.join(told)}" if told else ""
 
 
 class Teller:

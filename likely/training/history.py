@@ -14,8 +14,9 @@ class History:
     Attributes:
         rows: one per validation: step, epoch, learning_rate, seconds, the mean objective over the training
             rows since the last one ("train") and over the validation rows ("validation"), and their terms
-            ("train/rate", "validation/rate").
-        total_steps: how many steps the schedule was made for; 0 for closed form.
+            ("train/rate", "validation/rate"). Rows of a layer that was trained by itself, before the whole, say
+            which by "layer", from 1; their steps and objectives are its own.
+        total_steps: how many steps the schedule was made for; 0 for closed form. Of the whole, as the next two.
         best_step: the step whose weights were kept, or the last one where the objective chooses nothing.
         precision: of the networks.
         batch_size: rows per step.
