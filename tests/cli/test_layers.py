@@ -1,8 +1,7 @@
 """What is told of a model that was trained layer by layer."""
 
-import re
-
 from likely.cli.learning import _layers_of
+from likely.report import charts
 from likely.report.contents import ReportData
 from likely.report.sections import history
 from likely.training import History
@@ -27,9 +26,16 @@ def test_the_report_shows_the_whole_as_if_it_had_no_layers_and_the_layers_apart(
     assert (with_layers["steps"], with_layers["epochs"]) == ("20 steps", without["epochs"])
     assert without["layers"] is None
     assert all(f">layer {number}<" in with_layers["layers"] for number in (1, 2))
-    # As shares of their starts both fall from 100 to 50: the one line lies on the other.
-    paths = re.findall(r'd="(M [^"]*)"[^>]*style="[^"]*var\(--(?:accent|second)\)', str(with_layers["layers"]))
-    assert len({path.split("\n")[0] for path in paths[:2]}) == 1
+
+
+def test_layers_are_drawn_over_their_own_steps_as_shares_of_their_starts(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(charts, "curves", lambda rows, names, unit, best: drawn.append((rows, names, unit)))
+    shown(ROWS)
+    rows, names, unit = drawn[-1]
+    assert list(names) == ["layer 1", "layer 2"]
+    assert unit == "% of the start"
+    assert rows == [{"step": step, name: share} for name in names for step, share in ((0, 100.0), (10, 50.0))]
 
 
 def test_the_terminal_tells_what_each_layer_gained():
