@@ -157,12 +157,12 @@ class Fitted:
 
     def encode(self, rows: Any, *, condition: Any = None) -> np.ndarray:
         """The code of each row: (n, *z_shape)."""
-        model = self._capable(Encoder, "encode")
+        model = self.capable(Encoder, "encode")
         return self._answer(rows, condition, model.encode)
 
     def decode(self, z: Any, *, condition: Any = None) -> Rows:
         """The mean of a row given its code z (n, *z_shape), in the caller's units."""
-        model = self._capable(Decoder, "decode")
+        model = self.capable(Decoder, "decode")
         codes = torch.as_tensor(np.asarray(z), dtype=self._dtype)
         with torch.inference_mode():
             pieces = [
@@ -204,7 +204,7 @@ class Fitted:
             DataError: if y is nothing that could be left of rows like those of the fit.
             Unsupported: if the model does not restore.
         """
-        model = self._capable(Restorer, "restore")
+        model = self.capable(Restorer, "restore")
         source = y if isinstance(y, Source) else open_source(y)
         condition = self._labels(source, condition)
         channels = channels_left(model, operator)
@@ -224,11 +224,11 @@ class Fitted:
 
     def see_again(self, rows: Any, *, condition: Any = None) -> Tensor:
         """Reconstructions as the model gives them: (n, *x_shape)."""
-        return self._answer_tensor(rows, condition, self._capable(Reconstructor, "reconstruct").reconstruct)
+        return self._answer_tensor(rows, condition, self.capable(Reconstructor, "reconstruct").reconstruct)
 
     def see_samples(self, n: int, *, condition: Any = None, seed: int = 0) -> Tensor:
         """Draws as the model gives them: (n, *x_shape)."""
-        model = self._capable(Sampler, "sample")
+        model = self.capable(Sampler, "sample")
         with preserved(), torch.inference_mode():
             restart(seed, "sample")
             return torch.cat([model.sample(len(ids), self._condition(condition, ids)).cpu() for ids in self._chunks(n)])
@@ -279,7 +279,8 @@ class Fitted:
     def _some_tensor(self) -> Tensor:
         return next(iter(self.model.state_dict().values()))
 
-    def _capable(self, capability: type, verb: str) -> Any:
+    def capable(self, capability: type, verb: str) -> Any:
+        """The model, where it has a capability of the contract; raises Unsupported, naming those that have, else."""
         if isinstance(self.model, capability):
             return self.model
         able = ", ".join(name for name in MODELS if issubclass(model_class(name), capability)) or "none yet"

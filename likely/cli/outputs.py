@@ -38,8 +38,8 @@ def check_output(output: str, kinds: Sequence[str], *, folder: bool = False) -> 
             raise UserError(f"-o {output} is a folder; choose another name")
         return
     if not folder or path.suffix:
-        also = ", or a folder of PNG files" if folder else ""
-        raise UserError(f"-o {output}: answers here are written as {', '.join(kinds)}{also}; choose such a name")
+        ways = [*([", ".join(kinds)] if kinds else []), *(["a folder of PNG files"] if folder else [])]
+        raise UserError(f"-o {output}: answers here are written as {', or '.join(ways)}; choose such a name")
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise UserError(f"-o {output} is there already; choose another name, or remove it first: rm -r {output}")
 

@@ -8,7 +8,7 @@ from likely.registry.arguments import Argument, arguments_of
 from likely.registry.names import MODELS, PARTS, model_class, part_class
 from likely.registry.presets import PRESETS, Preset
 from likely.registry.registration import register
-from likely.registry.spec import Spec, from_json, to_json
+from likely.registry.spec import Spec, from_json, parse_part, to_json
 
 __all__ = [
     "MODELS",
@@ -20,6 +20,7 @@ __all__ = [
     "arguments_of",
     "from_json",
     "model_class",
+    "parse_part",
     "part_class",
     "register",
     "to_json",

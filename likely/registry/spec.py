@@ -193,6 +193,15 @@ def _from_fields(fields: dict[Any, Any], depth: int) -> dict[str, Any]:
     return {key: from_json(value, depth=depth - 1) for key, value in fields.items()}
 
 
+def parse_part(text: str, kind: type, *, name: str) -> Any:
+    """A part of some kind (an abstract class) as the command line writes it: `Erasing`, `Downsampling(factor=2)`, JSON.
+
+    Raises:
+        UserError: if it is none; `name` is who asked for it.
+    """
+    return _parsed(Argument("it", kind, Argument.MISSING), text, name)
+
+
 def _parsed(argument: Argument, text: str, owner: str) -> Any:
     for value in _readings(text):
         with contextlib.suppress(UserError):

@@ -1,0 +1,152 @@
+"""`likely restore`: what rows were before noise, gaps or whatever else happened to them."""
+
+import os
+from collections import Counter
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from likely.cli.options import Device, Directory, opened
+from likely.cli.screen import clean, progress
+from likely.errors import DataError
+
+if TYPE_CHECKING:
+    from likely.corruptions import Corruption
+    from likely.data.images import ImageSource
+    from likely.fitted import Fitted
+
+Damaged = Annotated[
+    str,
+    typer.Argument(
+        metavar="SOURCE",
+        help="What is left: a folder of images of any sizes, one image, or a .csv, .parquet, .npy or .npz file.",
+        show_default=False,
+    ),
+]
+Happened = Annotated[
+    str | None,
+    typer.Option(
+        "--operator",
+        metavar="NAME",
+        help='What happened, where it is not what the model learned: Erasing, "Downsampling(factor=2)", Grayscale, ...',
+        show_default=False,
+    ),
+]
+Output = Annotated[
+    str,
+    typer.Option(
+        "--out", "-o", help="Folder of PNG, .png of one image, or file of the kind of SOURCE.", show_default=False
+    ),
+]
+
+
+def restore(
+    directory: Directory,
+    source: Damaged,
+    output: Output,
+    operator: Happened = None,
+    device: Device = "auto",
+) -> None:
+    """Write what rows were before something happened to them: without noise, complete, larger, in color.
+
+    Missing are empty cells of a table, NaN in arrays, and transparent pixels of images; they are filled in, and all
+    else stays. Where nothing is missing, that is undone which the model learned to undo. Images may be of any size,
+    and are written under their own names.
+    """
+    from likely.contract import Restorer
+    from likely.data.folders import is_image_name
+
+    fitted = opened(directory, device)
+    model = fitted.capable(Restorer, "restore")
+    happened = None if operator is None else _parsed(operator)
+    if fitted.schema.kind == "image" and (os.path.isdir(source) or is_image_name(source)):
+        n = _restore_images(fitted, source, output, happened)
+        what = f"{n:,} restored {'image' if n == 1 else 'images'}"
+    else:
+        what = f"{_restore_rows(fitted, source, output, happened):,} restored rows (means, in the units of the data)"
+    print(f"{what} {'is' if what.startswith('1 ') else 'are'} in {clean(output)}")
+    undone = happened or model.corruption
+    if undone is not None:
+        print(f"Undone was {undone}; what was missing was filled in.")
+
+
+def _parsed(text: str) -> "Corruption":
+    from likely.corruptions import Corruption
+    from likely.registry import parse_part
+
+    corruption: Corruption = parse_part(text, Corruption, name="--operator")
+    return corruption
+
+
+def _restore_rows(fitted: "Fitted", source: str, output: str, operator: "Corruption | None") -> int:
+    from likely.cli.outputs import check_output, kinds_of, places_of, takes_pictures, write_rows
+    from likely.cli.watched import watched
+    from likely.reopening import open_like
+
+    check_output(output, kinds_of(fitted.schema), folder=takes_pictures(fitted.schema))
+    rows = open_like(fitted.info, source)
+    with watched(rows, f"restoring {source}") as shown:
+        restored = fitted.restore(shown, operator)
+    write_rows(output, restored, fitted.schema, places_of(rows).get("place"))
+    return len(rows)
+
+
+def _restore_images(fitted: "Fitted", source: str, output: str, operator: "Corruption | None") -> int:
+    """One by one, so that they may be of any size and as many as there are; all of them can be read before one is."""
+    from likely.cli.outputs import check_output, takes_pictures
+    from likely.data.folders import list_images
+    from likely.files import create, make_directory, new_directory, write_file
+
+    if not takes_pictures(fitted.schema):
+        raise DataError(f"{source}: this model learned {fitted.schema.values_text}, no pixels; give an .npy file")
+    path = Path(source).expanduser()
+    if not path.is_dir():
+        check_output(output, (".png",))
+        image = _opened_images(path.parent, [path.name], source)[0]
+        with progress(f"restoring {source}") as bar:
+            bar.update(0, None)
+            data = _restored(fitted, image, operator)
+        write_file(output, data)
+        return 1
+    check_output(output, (), folder=True)
+    names = list_images(path, source).names
+    images = _opened_images(path, names, source)
+    with progress(f"restoring {source}") as bar, new_directory(output) as directory:
+        for i, (name, image) in enumerate(zip(_png_names(names), images, strict=True)):
+            bar.update(i, len(images))
+            make_directory((directory / name).parent)
+            create(directory / name, _restored(fitted, image, operator))
+    return len(images)
+
+
+def _opened_images(root: Path, names: "list[str] | tuple[str, ...]", source: str) -> "list[ImageSource]":
+    """Each by itself, decoded once: a broken one is found before an hour of restoring the others."""
+    from likely.data.folders import printable
+    from likely.data.images import ImageSource
+
+    images = []
+    with progress(f"reading {source}") as bar:
+        for i, name in enumerate(names):
+            bar.update(i, len(names))
+            images.append(ImageSource(root / name, name=printable(name)))
+    return images
+
+
+def _restored(fitted: "Fitted", image: "ImageSource", operator: "Corruption | None") -> bytes:
+    import numpy as np
+
+    from likely.cli.outputs import picture
+
+    try:
+        row = np.asarray(fitted.restore(image, operator))[0]
+    except DataError as error:
+        raise DataError(f"{image.name}: {error}") from error
+    return picture(row, fitted.schema)
+
+
+def _png_names(names: "tuple[str, ...]") -> list[str]:
+    """The names with the ending .png; where two would be the same, beside their own ending."""
+    wanted = [str(PurePosixPath(name).with_suffix(".png")) for name in names]
+    often = Counter(name.casefold() for name in wanted)
+    return [png if often[png.casefold()] == 1 else f"{name}.png" for name, png in zip(names, wanted, strict=True)]
