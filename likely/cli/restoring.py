@@ -48,11 +48,11 @@ def restore(
     operator: Happened = None,
     device: Device = "auto",
 ) -> None:
-    """Write what rows were before something happened to them: without noise, complete, larger, in color.
+    """Write rows as they were before noise, gaps or other harm.
 
-    Missing are empty cells of a table, NaN in arrays, and transparent pixels of images; they are filled in, and all
-    else stays. Where nothing is missing, that is undone which the model learned to undo. Images may be of any size,
-    and are written under their own names.
+    What the model learned to undo is undone, or what --operator says. Missing are empty cells of a table, NaN in
+    arrays, and transparent pixels of images; they are filled in, and all else in their row stays. Images may be of
+    any size, and are written under their own names.
     """
     from likely.contract import Restorer
     from likely.data.folders import is_image_name

@@ -39,9 +39,6 @@ class DenoisingAutoencoder(GradientFitted, Encoder, Decoder, Reconstructor, Rest
         distortion: what is minimized: minus a log-likelihood, or what is no likelihood and says so; by default
             squared error (`Gaussian(scale=1.0)`), on any data.
 
-    Raises:
-        ValueError: if the corruption cannot happen to rows of this shape.
-
     Reference: Extracting and Composing Robust Features with Denoising Autoencoders (Vincent et al., 2008); Stacked
         Denoising Autoencoders (Vincent et al., 2010)
     """
