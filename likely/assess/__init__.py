@@ -1,8 +1,12 @@
 """What a fitted model is worth on rows it has not seen: numbers, always beside baselines."""
 
+from collections.abc import Sequence
+
 from likely.assess.bench import Bench
 from likely.assess.density import density
 from likely.assess.labels import codes, detection, novel_rows
+from likely.assess.manifold import curves, manifold
+from likely.assess.maps import Maps
 from likely.assess.rows import copies, reconstruction
 from likely.assess.verdicts import verdict
 from likely.data import Source
@@ -12,20 +16,31 @@ from likely.fitted import Fitted
 __all__ = ["assess", "novel_rows"]
 
 
-def assess(fitted: Fitted, test: Source, train: Source | None = None) -> Assessment:
+def assess(fitted: Fitted, test: Source, train: Source | None = None, *, compare: Sequence[str] = ()) -> Assessment:
     """Measures a model on test rows beside baselines that learn from its training rows.
 
     Args:
         fitted: the model.
         test: rows that it did not learn from, with labels where there are some.
         train: rows that it learned from; without them there are no baselines.
+        compare: other maps to hold the code against: of "isomap", "lle" and "tsne". They take time.
 
     Returns:
         Density (where the model has one), reconstruction, detection and code quality (where labels exist),
-        copies (where the model samples), and verdicts in words.
+        copies (where the model samples), the code as a map (where it has one), and verdicts in words.
+
+    Raises:
+        UserError: if `compare` names something else, or the model has no code.
     """
     bench = Bench(fitted, test, train)
-    figures = [*density(bench), *reconstruction(bench), *detection(bench), *codes(bench), *copies(bench)]
-    return Assessment(
-        len(test), tuple(figures), tuple(filter(None, (verdict(figure, bench.name) for figure in figures)))
-    )
+    maps = Maps(bench, compare)
+    figures = [
+        *density(bench),
+        *reconstruction(bench),
+        *detection(bench),
+        *codes(bench, maps),
+        *copies(bench),
+        *manifold(bench, maps),
+    ]
+    verdicts = filter(None, (verdict(figure, bench.name) for figure in figures))
+    return Assessment(len(test), tuple(figures), tuple(verdicts), tuple(curves(bench, maps)))

@@ -3,6 +3,7 @@
 import numpy as np
 
 from likely.assess.bench import MEANS, Bench
+from likely.assess.maps import Maps
 from likely.contract import Encoder
 from likely.evaluation import (
     Figure,
@@ -10,6 +11,7 @@ from likely.evaluation import (
     auroc,
     auroc_error,
     average_precision,
+    leave_one_out_accuracy,
     linear_probe_accuracy,
     nearest_neighbor_accuracy,
 )
@@ -50,7 +52,7 @@ def detection(bench: Bench) -> list[Figure]:
     ]
 
 
-def codes(bench: Bench) -> list[Figure]:
+def codes(bench: Bench, maps: Maps) -> list[Figure]:
     """What simple classifiers read from the code, where there are labels."""
     train, test = bench.some_train, bench.some_test
     if not isinstance(bench.model, Encoder) or train is None or train.labels is None or test.labels is None:
@@ -58,11 +60,27 @@ def codes(bench: Bench) -> list[Figure]:
     if len(np.unique(train.labels)) < 2:
         return []
     coded = bench.beside("pca", lambda fitted: (fitted.encode(train), fitted.encode(test)))
-    coded["raw values"] = tuple(np.nan_to_num(bench.seen(rows)) for rows in (train, test))
+    raw = maps.raw(train), maps.raw(test)
+    coded |= {"raw values": raw} | {row: (embed(raw[0]), embed(raw[1])) for row, embed in maps.embeddings.items()}
     judged = {"linear probe accuracy": linear_probe_accuracy, "nearest-neighbor accuracy": nearest_neighbor_accuracy}
-    figures = []
-    for name, judge in judged.items():
-        values = {row: judge(a, train.labels, b, test.labels) for row, (a, b) in coded.items()}
-        errors = {row: accuracy_error(value, len(test)) for row, value in values.items()}
-        figures.append(Figure(name, "share of test rows", "higher", values, errors=errors))
-    return figures
+    values = {
+        name: {row: judge(a, train.labels, b, test.labels) for row, (a, b) in coded.items()}
+        for name, judge in judged.items()
+    }
+    note, counts = "", dict.fromkeys(coded, len(test))
+    labels = maps.rows.labels
+    if maps.tsne and labels is not None and len(np.unique(labels)) > 1:
+        values["nearest-neighbor accuracy"] |= {row: leave_one_out_accuracy(z, labels) for row, z in maps.tsne.items()}
+        counts |= dict.fromkeys(maps.tsne, len(maps.rows))
+        note = f"t-SNE has no map for new rows: each of {len(maps.rows):,} test rows is judged by the others of them."
+    return [
+        Figure(
+            name,
+            "share of test rows",
+            "higher",
+            each,
+            errors={row: accuracy_error(value, counts[row]) for row, value in each.items()},
+            note=note if name == "nearest-neighbor accuracy" else "",
+        )
+        for name, each in values.items()
+    ]

@@ -32,11 +32,11 @@ def reconstruction(bench: Bench) -> list[Figure]:
     return [*figures, mean_figure("PSNR", "dB", "higher", peak), mean_figure("SSIM", "", "higher", similar)]
 
 
-def mean_figure(name: str, unit: str, better: Any, rows: Mapping[str, np.ndarray]) -> Figure:
+def mean_figure(name: str, unit: str, better: Any, rows: Mapping[str, np.ndarray], note: str = "") -> Figure:
     """Means over rows with their standard errors."""
     estimates = {row: mean_with_error(values[np.isfinite(values)]) for row, values in rows.items()}
     means, errors = ({row: each[i] for row, each in estimates.items()} for i in (0, 1))
-    return Figure(name, unit, better, means, errors=errors)
+    return Figure(name, unit, better, means, errors=errors, note=note)
 
 
 def copies(bench: Bench) -> list[Figure]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from likely.cli.options import Device, Directory, Label, OptionalSource, as_rate, opened
+from likely.cli.options import Compare, Device, Directory, Label, OptionalSource, as_names, as_rate, opened
 from likely.cli.screen import clean
 from likely.errors import DataError
 
@@ -52,6 +52,7 @@ def evaluate(
     source: OptionalSource = None,
     output: MetricsOutput = None,
     label: Label = None,
+    compare: Compare = None,
     device: Device = "auto",
 ) -> None:
     """Measure a model on rows it never saw, beside baselines."""
@@ -65,8 +66,9 @@ def evaluate(
         check_output(output, (".json",))
     fitted = opened(directory, device)
     court = _court(fitted, directory, source, label)
-    assessment = results.assessed(fitted, Subset(court.source, court.test), _learned(fitted, court))
+    assessment = results.assessed(fitted, Subset(court.source, court.test), _learned(fitted, court), as_names(compare))
     results.show(assessment)
+    results.show_curves(assessment)
     if output is not None:
         write_file(output, results.metrics_of(assessment))
     elif court.own:
@@ -80,6 +82,7 @@ def report(
     source: OptionalSource = None,
     output: ReportOutput = None,
     label: Label = None,
+    compare: Compare = None,
     device: Device = "auto",
 ) -> None:
     """Write one HTML page: what was learned, and how good it is."""
@@ -94,9 +97,11 @@ def report(
     fitted = opened(directory, device)
     fitted.history = _history(directory)
     court = _court(fitted, directory, source, label)
-    assessment = results.assessed(fitted, Subset(court.source, court.test), _learned(fitted, court))
+    assessment = results.assessed(fitted, Subset(court.source, court.test), _learned(fitted, court), as_names(compare))
     rate = as_rate(None, fitted.info)
-    page = results.report_of(fitted, court.source, court.train, court.test, assessment, directory, rate)
+    page = results.report_of(
+        fitted, court.source, court.train, court.test, assessment, directory, rate, as_names(compare)
+    )
     if output is not None:
         write_file(output, page)
     else:

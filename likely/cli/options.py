@@ -41,6 +41,14 @@ Augment = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")]
+Compare = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAMES",
+        help="Hold the code against other maps too: isomap, lle, tsne, with commas between them. Takes a while.",
+        show_default=False,
+    ),
+]
 FalseAlarmRate = Annotated[
     float | None,
     typer.Option(help="Share of ordinary rows that may be flagged; 0.05, or what fit was told.", show_default=False),
@@ -106,6 +114,11 @@ def as_augment(texts: list[str] | None) -> tuple[Any, ...]:
         else:
             parts.append(from_json({"type": name}) if name in PARTS else name)
     return tuple(parts)
+
+
+def as_names(text: str | None) -> tuple[str, ...]:
+    """The names of "isomap,lle"."""
+    return tuple(name.strip().lower() for name in (text or "").split(",") if name.strip())
 
 
 def as_rate(rate: float | None, info: Mapping[str, Any]) -> float:

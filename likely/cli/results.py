@@ -2,11 +2,12 @@
 
 import json
 import shlex
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from likely.cli.screen import facts, progress, table, title
+from likely.cli.screen import clean, draw, facts, progress, table, title
 
 if TYPE_CHECKING:
     from likely.data import Source
@@ -22,13 +23,13 @@ FILES = (
 )
 
 
-def assessed(fitted: "Fitted", test: "Source", train: "Source | None") -> "Assessment":
+def assessed(fitted: "Fitted", test: "Source", train: "Source | None", compare: Sequence[str] = ()) -> "Assessment":
     """The figures on test rows, beside baselines where there are training rows."""
     from likely.assess import assess
 
     with progress(f"evaluating on {len(test):,} rows") as bar:
         bar.update(0, None)
-        return assess(fitted, test, train)
+        return assess(fitted, test, train, compare=compare)
 
 
 def show(assessment: "Assessment") -> None:
@@ -38,6 +39,17 @@ def show(assessment: "Assessment") -> None:
     print()
     rows = [(figure.name, *_own_and_others(figure)) for figure in assessment.figures]
     table(rows, head=("", "here", "beside it"), fixed=1)
+
+
+def show_curves(assessment: "Assessment") -> None:
+    """Curves as tables: a line for each size, a column for each row of the curve."""
+    for curve in assessment.curves:
+        title(f"{curve.name[:1].upper()}{curve.name[1:]} over so many {curve.over}")
+        sizes = sorted({size for line in curve.lines.values() for size, _ in line})
+        values = [dict(line) for line in curve.lines.values()]
+        lines = [(f"{size:g}", *(f"{each[size]:.3f}" if size in each else "" for each in values)) for size in sizes]
+        table(lines, head=("", *curve.lines), fixed=1, right=range(1 + len(values)))
+        draw(clean(curve.note))
 
 
 def _own_and_others(figure: "Figure") -> tuple[str, str]:
@@ -65,6 +77,7 @@ def report_of(
     assessment: "Assessment",
     directory: str,
     false_alarm_rate: float,
+    compare: Sequence[str] = (),
 ) -> bytes:
     """report.html."""
     from likely.report import ReportParts, gather, render
@@ -78,6 +91,7 @@ def report_of(
         files=FILES,
         next_commands=next_commands(fitted, directory, source.name),
         false_alarm_rate=false_alarm_rate,
+        compare=compare,
     )
     with progress("drawing the report") as bar:
         bar.update(0, None)
@@ -87,11 +101,13 @@ def report_of(
 def next_commands(fitted: "Fitted", directory: str, data: str) -> list[str]:
     """Three commands to copy, of those that the model can do."""
     from likely.cli.outputs import TABLES, takes_pictures
-    from likely.contract import Encoder, Reconstructor, Sampler
+    from likely.contract import Encoder, Reconstructor, Restorer, Sampler
 
     model, where, of = fitted.model, shlex.quote(directory), shlex.quote(data)
     rows = "" if takes_pictures(fitted.schema) else ".csv" if fitted.schema.kind == "table" else ".npy"
     commands = [f"likely score {where} {of} -o scores{TABLES[0]}"]
+    if isinstance(model, Restorer):
+        commands.append(f"likely restore {where} {of} -o restored{rows}")
     if isinstance(model, Sampler):
         commands.append(f"likely sample {where} -n 64 -o samples{rows}")
     if isinstance(model, Encoder):

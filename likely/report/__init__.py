@@ -1,7 +1,17 @@
 """The report: one HTML file, no network. `gather` asks a fitted model, `render` writes the page."""
 
-from likely.report.contents import Codes, Reconstructions, ReportData, Samples, ScoreSummary
+from likely.report.contents import Codes, Plane, Reconstructions, ReportData, Samples, ScoreSummary
 from likely.report.gather import ReportParts, gather
 from likely.report.page import render
 
-__all__ = ["Codes", "Reconstructions", "ReportData", "ReportParts", "Samples", "ScoreSummary", "gather", "render"]
+__all__ = [
+    "Codes",
+    "Plane",
+    "Reconstructions",
+    "ReportData",
+    "ReportParts",
+    "Samples",
+    "ScoreSummary",
+    "gather",
+    "render",
+]

@@ -2,8 +2,10 @@
 
 import io
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
+from unicodedata import east_asian_width
 
 import matplotlib
 import numpy as np
@@ -23,6 +25,10 @@ _VARIABLES = dict(
         strict=True,
     )
 ) | {color: f"var(--c{i})" for i, color in enumerate(CLASS_COLORS)}
+
+LETTER, LINE = 0.022, 0.055
+"""The width of a letter and the height of a line of names, as shares of a map's sides."""
+MAX_NAME = 16
 
 WIDTH, HEIGHT = 4.7, 3.0
 """Inches. Small, so that the letters can still be read when the page is 390 pixels wide."""
@@ -86,24 +92,83 @@ def histogram(groups: Mapping[str, np.ndarray], label: str, threshold: float | N
         return _svg(figure, "Histogram of " + label)
 
 
-def scatter(points: np.ndarray, classes: np.ndarray, names: Sequence[str], labels: tuple[str, str]) -> Markup:
-    """Dots (n, 2) of classes 0, 1, ...; -1 is gray. Short names stand in the middle of their dots."""
+def growth(lines: Mapping[str, Sequence[tuple[float, float]]], over: str, unit: str) -> Markup:
+    """Lines over something that doubles from point to point."""
     with matplotlib.rc_context(_STYLE):
+        figure, axes = _axes(over, unit)
+        axes.set_xscale("log", base=2)
+        for (name, line), color, marker in zip(
+            lines.items(), (ACCENT, SECOND, *CLASS_COLORS), ("o", "s", *10 * ("^",)), strict=False
+        ):
+            x, y = zip(*line, strict=True)
+            axes.plot(x, y, color=color, label=name, marker=marker, markersize=4)
+        ticks = sorted({x for line in lines.values() for x, _ in line})
+        axes.set_xticks(_spread(ticks), labels=[f"{x:g}" for x in _spread(ticks)])
+        axes.minorticks_off()
+        axes.set_ylim(0, 1.03)
+        _legend(axes)
+        return _svg(figure, f"{unit} over {over}")
+
+
+def _spread(ticks: Sequence[float]) -> list[float]:
+    """Those of ascending numbers whose names do not run into each other on a logarithmic axis; always the last."""
+    kept: list[float] = []
+    for tick in reversed(ticks):
+        if not kept or kept[-1] / tick > 1.6:
+            kept.append(tick)
+    return kept[::-1]
+
+
+def scatter(
+    points: np.ndarray, classes: np.ndarray, names: Sequence[str], labels: tuple[str, str], what: str = "codes"
+) -> Markup:
+    """Dots (n, 2) of classes 0, 1, ...; -1 is gray. The name of each class stands in the middle of its dots."""
+    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the page's fonts have it, where this one has not
         figure, axes = _axes(*labels, height=4.2)
+        if not any(labels):  # a map whose axes mean nothing
+            axes.set_xticks([], labels=[])
+            axes.set_yticks([], labels=[])
         for value in np.unique(classes):
             own = points[classes == value]
             marker = "o" if value < 0 else CLASS_MARKERS[value % len(CLASS_MARKERS)]
             color = MUTED if value < 0 else CLASS_COLORS[value]
-            axes.scatter(own[:, 0], own[:, 1], s=13, color=color, marker=marker, alpha=0.7, linewidths=0)
-        for value, name in enumerate(names):
-            if len(name) <= 4 and name.isascii() and name.isprintable() and (classes == value).any():
-                _name_at(axes, np.median(points[classes == value], 0), name)
-        return _svg(figure, "Map of codes")
+            axes.scatter(own[:, 0], own[:, 1], s=13, color=color, marker=marker, alpha=0.6, linewidths=0)
+        there = {value: name for value, name in enumerate(names) if (classes == value).any()}
+        _names_at(axes, [np.median(points[classes == value], 0) for value in there], list(there.values()))
+        return _svg(figure, f"Map of {what}")
 
 
-def _name_at(axes: Axes, place: np.ndarray, name: str) -> None:
-    box = {"boxstyle": "round,pad=0.2", "facecolor": PAPER, "edgecolor": "none", "alpha": 0.8}
-    axes.text(place[0], place[1], name, ha="center", va="center", fontsize=9.5, weight="bold", bbox=box)
+def _names_at(axes: Axes, places: Sequence[np.ndarray], names: Sequence[str]) -> None:
+    if not names:
+        return
+    short = [name if len(name) <= MAX_NAME else name[: MAX_NAME - 1] + "…" for name in names]
+    corners = np.stack([axes.get_xlim(), axes.get_ylim()], 1)
+    middle = (np.stack(places) - corners[0]) / (corners[1] - corners[0])
+    width = [sum(1 + (east_asian_width(letter) in "WF") for letter in name) * LETTER for name in short]
+    for (x, y), name in zip(apart(middle, np.array(width)), short, strict=True):
+        text = axes.text(x, y, name, ha="center", va="center", fontsize=10, weight="bold", transform=axes.transAxes)
+        text.set_gid("name")
+        text.set_in_layout(False)
+
+
+def apart(middle: np.ndarray, width: np.ndarray) -> np.ndarray:
+    """Places of names (n, 2), moved up and down until none covers another; the sides of a map are 1."""
+    moved = middle.copy()
+    for _ in range(100):
+        step = np.zeros(len(moved))
+        for i in range(len(moved)):
+            for j in range(i):
+                beside = abs(moved[i, 0] - moved[j, 0]) >= (width[i] + width[j]) / 2
+                gap = moved[i, 1] - moved[j, 1]
+                if not beside and abs(gap) < LINE - 1e-9:
+                    push = (LINE - abs(gap)) / 2 * (1 if gap >= 0 else -1)
+                    step[i] += push
+                    step[j] -= push
+        if not step.any():
+            break
+        moved[:, 1] = (moved[:, 1] + step).clip(LINE / 2, 1 - LINE / 2)
+    return moved
 
 
 def _axes(x: str, y: str, height: float = HEIGHT) -> tuple[Figure, Axes]:
@@ -151,6 +216,7 @@ def _svg(figure: Figure, alt: str) -> Markup:
     text = out.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = text.replace('<g id="name"', '<g class="name"')
     text = re.sub(r'<g id="[^"]*"', "<g", text)
     text = re.sub(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', r'<svg class="chart" role="img" viewBox="\1">', text, count=1)
     text = re.sub(r"#010[23][0-9a-f]{2}", lambda found: _VARIABLES.get(found[0], found[0]), text)

@@ -58,11 +58,35 @@ class Samples:
 
 
 @dataclass(frozen=True)
+class Plane:
+    """Rows decoded from an even grid over the plane of a code of two values.
+
+    Attributes:
+        rows: (k, k, ...), decoder means; the first line has the highest second value, as in a map.
+        low: of each of the two values, at the grid's edge.
+        high: likewise.
+    """
+
+    rows: np.ndarray
+    low: tuple[float, float]
+    high: tuple[float, float]
+
+
+@dataclass(frozen=True)
 class Codes:
-    """Codes of test rows: values (n, ...), and labels (n,) or None."""
+    """Codes of test rows.
+
+    Attributes:
+        values: (n, ...).
+        labels: (n,), or None.
+        beside: other maps of the same rows, by name: (n, 2).
+        plane: what the code's plane decodes to, where it is one.
+    """
 
     values: np.ndarray
     labels: np.ndarray | None = None
+    beside: Mapping[str, np.ndarray] = field(default_factory=dict)
+    plane: Plane | None = None
 
 
 @dataclass(frozen=True)

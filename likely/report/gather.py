@@ -8,14 +8,17 @@ from typing import Any
 import narwhals as nw
 import numpy as np
 import pyarrow
+from sklearn.decomposition import PCA
 
 import likely
+from likely.assess.bench import Bench
+from likely.assess.maps import Maps
 from likely.contract import Decoder, Encoder, Reconstructor, Sampler
 from likely.data import Source, describe
 from likely.data.subset import Subset
-from likely.evaluation import Assessment, find_copies, mse
+from likely.evaluation import EMBEDDINGS, Assessment, Embedding, embed_tsne, find_copies, mse
 from likely.fitted import DEFAULT_FALSE_ALARM_RATE, Fitted
-from likely.report.contents import Codes, Reconstructions, ReportData, Samples, ScoreSummary
+from likely.report.contents import Codes, Plane, Reconstructions, ReportData, Samples, ScoreSummary
 
 N_SHOWN = 8
 """Rows of each kind that a picture shows."""
@@ -24,6 +27,12 @@ N_LOOKED_AT = 2_000
 """Test rows that maps, histograms and the choice of examples are made from."""
 
 N_STEPS = 9
+
+N_GRID = 13
+"""Images on each side of a decoded plane."""
+
+MIN_MAPPED = 12
+"""Of fewer rows there is no map to speak of."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,7 @@ class ReportParts:
         files: (name, what it is) of what lies beside the report.
         next_commands: what to type now.
         false_alarm_rate: at which the report's threshold flags.
+        compare: maps to draw beside that of the code, besides PCA's: of "isomap", "lle" and "tsne".
     """
 
     source: Source
@@ -49,6 +59,7 @@ class ReportParts:
     files: Sequence[tuple[str, str]] = ()
     next_commands: Sequence[str] = ()
     false_alarm_rate: float = DEFAULT_FALSE_ALARM_RATE
+    compare: Sequence[str] = ()
 
 
 def gather(fitted: Fitted, parts: ReportParts) -> ReportData:
@@ -174,7 +185,34 @@ class _Seen:
     def codes(self) -> Codes | None:
         if not self.can(Encoder):
             return None
-        return Codes(self.fitted.encode(self.test), self.test.labels)
+        maps = Maps(Bench(self.fitted, self.test, None), self.parts.compare)
+        rows = maps.paired(self.test, N_LOOKED_AT)
+        values = self.fitted.encode(rows)
+        return Codes(values, rows.labels, self._other_maps(maps, rows), self._plane(values))
+
+    def _other_maps(self, maps: Maps, rows: Source) -> dict[str, np.ndarray]:
+        """PCA's map of the same rows, and those that were asked for."""
+        raw = maps.raw(rows)
+        if len(raw) < MIN_MAPPED or raw.shape[1] < 2:
+            return {}
+        own = {} if self.fitted.spec.name == "pca" else {"PCA": PCA(2, random_state=0).fit_transform(raw)}
+        asked = {
+            EMBEDDINGS[name]: embed_tsne(raw) if name == "tsne" else Embedding(name, raw, 2)(raw)
+            for name in maps.compare
+        }
+        return own | asked
+
+    def _plane(self, values: np.ndarray) -> Plane | None:
+        """What lies between the codes, where these are points of a plane and rows are images."""
+        model = self.fitted.model
+        flat = values.reshape(len(values), -1)
+        if not self.can(Decoder) or flat.shape[1] != 2 or self.schema.kind != "image" or model.condition_shape:
+            return None
+        low, high = np.quantile(flat, [0.02, 0.98], axis=0)
+        first, second = (np.linspace(low[i], high[i], N_GRID) for i in (0, 1))
+        grid = np.stack(np.meshgrid(first, second[::-1]), -1)
+        rows = self.plain(self.fitted.decode(grid.reshape(-1, *values.shape[1:])))
+        return Plane(rows.reshape(N_GRID, N_GRID, *rows.shape[1:]), tuple(low.tolist()), tuple(high.tolist()))
 
     def interpolation(self) -> np.ndarray | None:
         """Decoder means on a straight way between the codes of two test rows, of two classes where there are some."""

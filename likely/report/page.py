@@ -5,7 +5,8 @@ from typing import Any
 
 import jinja2
 
-from likely.report import sections
+from likely.evaluation import Assessment
+from likely.report import maps, sections
 from likely.report.contents import ReportData
 from likely.report.rows import look_of
 from likely.report.words import argument, cell, count, listed, shape
@@ -39,7 +40,8 @@ def _contents(pages: ReportData) -> dict[str, Any]:
         "reconstructions": _if(pages.reconstructions, lambda shown: sections.reconstructions(shown, look)),
         "column_errors": sections.column_errors(pages.column_errors),
         "samples": _if(pages.samples, lambda shown: sections.samples(shown, look)),
-        "codes": _if(pages.codes, sections.latent_map),
+        "codes": _if(pages.codes, lambda codes: maps.latent_maps(codes, pages.model_name, look)),
+        "measures": maps.measures(pages.assessment),
         "interpolation": _if(pages.interpolation, lambda path: sections.interpolation(path, look)),
         "scores": _if(pages.scores, sections.scores),
         "history": sections.history(pages) if pages.history else None,
@@ -54,14 +56,15 @@ def _if(value: Any, make: Any) -> Any:
     return None if value is None else make(value)
 
 
-def _baselines(assessment: Any) -> dict[str, Any] | None:
-    if not assessment.figures:
+def _baselines(assessment: Assessment) -> dict[str, Any] | None:
+    figures = [figure for figure in assessment.figures if figure.name not in maps.OWN_FIGURES]
+    if not figures:
         return None
-    names = assessment.row_names()
+    names = Assessment(0, tuple(figures)).row_names()
     return {
         "names": names,
-        "figures": [sections.figure(figure, names) for figure in assessment.figures],
-        "marks": sections.mark_legend(assessment.figures),
+        "figures": [sections.figure(figure, names) for figure in figures],
+        "marks": sections.mark_legend(figures),
         "rows": count(assessment.n_test, "test row"),
     }
 

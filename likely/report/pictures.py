@@ -25,10 +25,12 @@ def display_range(rows: np.ndarray, given: tuple[float, float] | None) -> tuple[
     return (low, high) if high > low else (low, low + 1.0)
 
 
-def image(row: np.ndarray, limits: tuple[float, float], channel_axis: int | None, alt: str) -> Markup:
+def image(
+    row: np.ndarray, limits: tuple[float, float], channel_axis: int | None, alt: str, *, max_side: int = MAX_SIDE
+) -> Markup:
     """One image as an <img> that holds its PNG. Missing values (NaN) are transparent."""
-    picture = _picture(_channels_last(row, channel_axis), limits)
-    picture.thumbnail((MAX_SIDE, MAX_SIDE))
+    picture = _picture(channels_last(row, channel_axis), limits)
+    picture.thumbnail((max_side, max_side))
     out = io.BytesIO()
     picture.save(out, "PNG", optimize=True)
     uri = base64.b64encode(out.getvalue()).decode()
@@ -56,7 +58,8 @@ def _points(values: np.ndarray, low: float, high: float) -> Markup:
     return escape(" ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True)))
 
 
-def _channels_last(row: np.ndarray, channel_axis: int | None) -> np.ndarray:
+def channels_last(row: np.ndarray, channel_axis: int | None) -> np.ndarray:
+    """An image (h, w, c), wherever its channels stood."""
     return row[..., None] if channel_axis is None else np.moveaxis(row, channel_axis, -1)
 
 

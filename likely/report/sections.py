@@ -6,17 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.decomposition import PCA
+from markupsafe import Markup
 
 from likely.evaluation import Figure
 from likely.report import charts
-from likely.report.contents import Codes, Reconstructions, ReportData, Samples, ScoreSummary
+from likely.report.contents import Reconstructions, ReportData, Samples, ScoreSummary
 from likely.report.rows import Look
 from likely.report.words import MARK_MEANINGS, MARKS, count, duration, number, percent, with_error
 
-MAX_CLASSES = len(charts.CLASS_COLORS)
-MAX_POINTS = 2000
-"""More dots than this make a map slower and not clearer."""
 NATS = {"distortion", "rate", "nll"}
 MAX_LISTED_COLUMNS = 40
 MAX_TABLE_ROWS = 6
@@ -98,62 +95,6 @@ def _distance_chart(shown: Samples) -> Any:
     return charts.histogram(groups, label)
 
 
-def latent_map(codes: Codes) -> dict[str, Any]:
-    """Codes in the plane: as they are, or by their two principal axes; a histogram where there is one value."""
-    values = np.asarray(codes.values, np.float64).reshape(len(codes.values), -1)
-    if values.shape[1] == 1:
-        return {
-            "chart": charts.histogram({"test rows": values[:, 0]}, "code"),
-            "legend": [],
-            "others": "",
-            "size": 1,
-            "cut": "",
-        }
-    kept = np.unique(np.linspace(0, len(values) - 1, min(len(values), MAX_POINTS)).astype(int))
-    points, axes = _plane(values[kept])
-    classes, names, sizes = _classes(codes.labels, len(values))
-    legend = [
-        {"color": i, "sign": charts.MARKER_SIGNS[charts.CLASS_MARKERS[i % 3]], "name": name, "rows": sizes[i]}
-        for i, name in enumerate(names)
-    ]
-    others = len(set(_text(codes.labels))) - len(names)
-    return {
-        "chart": charts.scatter(points, classes[kept], names, axes),
-        "legend": legend,
-        "others": count(others, "other class").replace("classs", "classes") if names and others > 0 else "",
-        "size": values.shape[1],
-        "cut": f"{len(kept):,}" if len(kept) < len(values) else "",
-    }
-
-
-def _plane(values: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
-    if values.shape[1] == 2 or len(values) < 3:
-        return values[:, :2], ("first value of the code", "second value of the code")
-    with np.errstate(invalid="ignore"):  # a collapsed code has no variance to share out
-        pca = PCA(2, svd_solver="auto", random_state=0).fit(values)
-    shares = np.nan_to_num(pca.explained_variance_ratio_)
-    name = "%s principal axis of the code (%s of its variance)"
-    return pca.transform(values), (name % ("first", percent(shares[0])), name % ("second", percent(shares[1])))
-
-
-def _text(labels: np.ndarray | None) -> list[str]:
-    return [] if labels is None else [str(label) for label in np.asarray(labels).tolist()]
-
-
-def _classes(labels: np.ndarray | None, n: int) -> tuple[np.ndarray, list[str], list[int]]:
-    """Numbers of classes (n,), -1 for none; their names and sizes. Past ten classes the nine largest are told apart."""
-    if labels is None:
-        return np.full(n, -1), [], []
-    texts = _text(labels)
-    counts = Counter(texts)
-    ordered = list(dict.fromkeys(str(label) for label in np.unique(labels).tolist()))
-    if len(ordered) > MAX_CLASSES:
-        largest = {name for name, _ in counts.most_common(MAX_CLASSES - 1)}
-        ordered = [name for name in ordered if name in largest]
-    place = {name: i for i, name in enumerate(ordered)}
-    return np.array([place.get(text, -1) for text in texts]), ordered, [counts[name] for name in ordered]
-
-
 def interpolation(path: np.ndarray, look: Look) -> dict[str, Any]:
     """The steps of a path, first to last."""
     if look.style == "table":
@@ -189,8 +130,8 @@ def scores(summary: ScoreSummary) -> dict[str, Any]:
 
 
 def history(data: ReportData) -> dict[str, Any]:
-    """Curves of the objective, and of its terms on validation rows."""
-    rows = data.history
+    """Curves of the objective, of its terms on validation rows, and of layers that were trained one by one before."""
+    rows = [row for row in data.history if "layer" not in row]
     last = rows[-1]
     lines = {key: name for key, name in (("train", "training"), ("validation", "validation")) if _has(rows, key)}
     terms = {key: key.split("/", 1)[1] for row in rows for key in row if key.startswith("validation/")}
@@ -198,11 +139,24 @@ def history(data: ReportData) -> dict[str, Any]:
     return {
         "objective": charts.curves(rows, lines, data.objective_unit, data.best_step) if lines else None,
         "terms": charts.curves(rows, terms, unit, data.best_step) if len(terms) > 1 else None,
+        "layers": _layers(data.history),
         "steps": count(int(last["step"]), "step"),
         "epochs": number(last["epoch"], 3) if "epoch" in last else "",
         "time": duration(last["seconds"]) if "seconds" in last else "",
         "best": f"{data.best_step:,}" if data.best_step else "",
     }
+
+
+def _layers(rows: Sequence[Mapping[str, float]]) -> Markup | None:
+    """Each layer's objective on validation rows over its own steps, as a share of what it began with."""
+    lines: dict[str, str] = {}
+    shares: list[dict[str, float]] = []
+    for number in sorted({int(row["layer"]) for row in rows if "layer" in row}):
+        own = [row for row in rows if row.get("layer") == number and row.get("validation", math.nan) > 0]
+        lines[f"layer {number}"] = f"layer {number}"
+        first = own[0]["validation"] if own else 1.0
+        shares += [{"step": row["step"], f"layer {number}": 100 * row["validation"] / first} for row in own]
+    return charts.curves(shares, lines, "% of the start", None) if shares else None
 
 
 def _has(rows: Sequence[Mapping[str, float]], key: str) -> bool:
