@@ -151,11 +151,11 @@ def _layers(rows: Sequence[Mapping[str, float]]) -> Markup | None:
     """Each layer's objective on validation rows over its own steps, as a share of what it began with."""
     lines: dict[str, str] = {}
     shares: list[dict[str, float]] = []
-    for number in sorted({int(row["layer"]) for row in rows if "layer" in row}):
-        own = [row for row in rows if row.get("layer") == number and row.get("validation", math.nan) > 0]
-        lines[f"layer {number}"] = f"layer {number}"
+    for layer in sorted({int(row["layer"]) for row in rows if "layer" in row}):
+        own = [row for row in rows if row.get("layer") == layer and row.get("validation", math.nan) > 0]
+        lines[f"layer {layer}"] = f"layer {layer}"
         first = own[0]["validation"] if own else 1.0
-        shares += [{"step": row["step"], f"layer {number}": 100 * row["validation"] / first} for row in own]
+        shares += [{"step": row["step"], f"layer {layer}": 100 * row["validation"] / first} for row in own]
     return charts.curves(shares, lines, "% of the start", None) if shares else None
 
 
