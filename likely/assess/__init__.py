@@ -7,6 +7,7 @@ from likely.assess.density import density
 from likely.assess.labels import codes, detection, novel_rows
 from likely.assess.manifold import curves, manifold
 from likely.assess.maps import Maps
+from likely.assess.restoration import restoration
 from likely.assess.rows import copies, reconstruction
 from likely.assess.verdicts import verdict
 from likely.data import Source
@@ -26,8 +27,9 @@ def assess(fitted: Fitted, test: Source, train: Source | None = None, *, compare
         compare: other maps to hold the code against: of "isomap", "lle" and "tsne". They take time.
 
     Returns:
-        Density (where the model has one), reconstruction, detection and code quality (where labels exist),
-        copies (where the model samples), the code as a map (where it has one), and verdicts in words.
+        Density (where the model has one), reconstruction, restoration (where it restores), detection and code
+        quality (where labels exist), copies (where the model samples), the code as a map (where it has one), and
+        verdicts in words.
 
     Raises:
         UserError: if `compare` names something else, or the model has no code.
@@ -37,6 +39,7 @@ def assess(fitted: Fitted, test: Source, train: Source | None = None, *, compare
     figures = [
         *density(bench),
         *reconstruction(bench),
+        *restoration(bench),
         *detection(bench),
         *codes(bench, maps),
         *copies(bench),

@@ -42,12 +42,13 @@ class Bench:
         n_rows = 0 if self.train is None else len(self.train)
         if self.z_size >= min(self.schema.n_values, n_rows) or self.schema.missing or self.name == name:
             return {}
-        return {f"{name.upper()} ({self.z_size})": self._closed_form(name)}
+        return {f"{name.upper()} ({self.z_size})": self.closed_form(name, self.z_size)}
 
-    @functools.lru_cache(maxsize=2)  # noqa: B019 - lives as long as one assessment
-    def _closed_form(self, name: str) -> Fitted:
+    @functools.lru_cache(maxsize=4)  # noqa: B019 - lives as long as one assessment
+    def closed_form(self, name: str, z_size: int) -> Fitted:
+        """PCA or PPCA of some size, of the training rows."""
         assert self.train is not None
-        recipe = Recipe(Spec(name, z_size=self.z_size), self.train, self.schema, TrainConfig(), None)
+        recipe = Recipe(Spec(name, z_size=z_size), self.train, self.schema, TrainConfig(), None)
         everything = np.arange(len(self.train))
         none = everything[:0]
         return fit_rows(recipe, Split(everything, none, none, none))

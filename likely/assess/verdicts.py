@@ -8,6 +8,8 @@ WORDS = {
     "log-likelihood": "Finds test rows {more} likely than {other}",
     "bits per dimension": "Codes test rows in {fewer} bits than {other}",
     "MSE": "Reconstructs test rows {better} than {other}",
+    "restored PSNR": "Restores test rows {better} than {other}",
+    "restored MSE": "Restores test rows {better} than {other}",
     "AUROC": "Ranks novel rows {better} than {other}",
     "linear probe accuracy": "A linear classifier reads labels from its code {better} than from {other}",
     "nearest-neighbor accuracy": "Its nearest rows tell labels {better} than those of {other}",
