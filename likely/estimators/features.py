@@ -10,7 +10,6 @@ from sklearn.utils.validation import check_is_fitted
 from likely.contract import Decoder, Encoder
 from likely.errors import Unsupported
 from likely.estimators.learner import Learner
-from likely.registry import model_class
 
 
 class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learner):
@@ -33,9 +32,7 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learne
 
     def fit(self, X: Any, y: Any = None) -> "FeatureExtractor":
         """Learns the code from X (n, d) or (n, ...); y is ignored."""
-        name = self._spec().resolve().name
-        if not issubclass(model_class(name), Encoder):
-            raise Unsupported(f"{name} has no code; `likely models` shows which models encode")
+        self._check_encodes()
         self._learn(X, "none")
         model = self.fitted_.model
         assert isinstance(model, Encoder)

@@ -9,8 +9,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from likely.contract import TakesMissing
-from likely.errors import UserError
+from likely.contract import Encoder, TakesMissing
+from likely.errors import Unsupported, UserError
 from likely.fitting import Calibrate, fit
 from likely.registry import Spec, model_class
 from likely.training import TrainConfig
@@ -53,16 +53,35 @@ class Learner(BaseEstimator):
         """Fits the model; no rows are kept for a test, which is the caller's to make. Returns X as it was read."""
         X = self._validated(X, reset=True)
         self.fitted_ = fit(self._spec(), X, train=self._config(), calibrate=calibrate, test=0.0)
-        # Scores of the same row differ by rounding between batches; in float64 nobody can tell.
-        self._precise = self.fitted_.to("cpu", torch.float64)
+        self._settle()
         return X
 
+    def _settle(self) -> None:
+        # Scores of the same row differ by rounding between batches; in float64 nobody can tell.
+        self._precise = self.fitted_.to("cpu", torch.float64)
+
+    def _check_encodes(self) -> None:
+        name = self._spec().resolve().name
+        if not issubclass(model_class(name), Encoder):
+            raise Unsupported(f"{name} has no code; `likely models` shows which models encode")
+
     def _validated(self, X: Any, *, reset: bool = False) -> np.ndarray:
-        finite = "allow-nan" if self._takes_missing() else True
-        checked: np.ndarray = validate_data(
-            self, X, reset=reset, dtype="numeric", ensure_all_finite=finite, allow_nd=True, ensure_min_samples=1 + reset
-        )
+        checked: np.ndarray = validate_data(self, X, reset=reset, **self._demands(1 + reset))
         return checked
+
+    def _validated_pair(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Rows to fit to, and one number or name for each."""
+        checked: tuple[np.ndarray, np.ndarray] = validate_data(self, X, y, **self._demands(2))
+        return checked
+
+    def _demands(self, n_rows: int) -> dict[str, Any]:
+        finite = "allow-nan" if self._takes_missing() else True
+        return {
+            "dtype": "numeric",
+            "ensure_all_finite": finite,
+            "allow_nd": True,
+            "ensure_min_samples": n_rows,
+        }
 
     def _ready(self, X: Any) -> np.ndarray:
         check_is_fitted(self)

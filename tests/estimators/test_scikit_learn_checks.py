@@ -2,13 +2,14 @@
 
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from likely.estimators import DensityEstimator, FeatureExtractor, NoveltyDetector
+from likely.estimators import DensityEstimator, FeatureExtractor, NoveltyDetector, PretrainedClassifier
 from likely.registry import Spec
 
 MODELS = {
     NoveltyDetector: ("pca", "ppca", "autoencoder", "vae"),
     FeatureExtractor: ("pca", "ppca", "autoencoder", "vae"),
     DensityEstimator: ("ppca", "vae"),
+    PretrainedClassifier: ("autoencoder", "vae"),
 }
 ESTIMATORS = [
     *(estimator() for estimator in MODELS),
