@@ -1,19 +1,25 @@
 """What is told of a model that restores: figures beside what is left of rows and beside PCA, and pictures of them."""
 
+import base64
+import io
 import math
+import re
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 import likely
 from likely.assess import assess
 from likely.assess.restoration import UNTOUCHED, damage
 from likely.corruptions import Corruption, Downsampling, Erasing, GaussianNoise, Grayscale, ZeroMasking
 from likely.data import open_source
-from likely.evaluation import Figure
+from likely.evaluation import Assessment, Figure
 from likely.fitted import Fitted
 from likely.networks import FullResolution
+from likely.report import ReportParts, gather, render
 
 N = 240
 
@@ -112,3 +118,56 @@ def test_a_code_wider_than_its_rows_stands_beside_a_narrow_pca():
     model = fitted(data, GaussianNoise(0.2), network=FullResolution(channels=4, blocks=1))
     figure, _ = restoration_of(model, data)
     assert list(figure.values)[1] == "PCA (16)"
+
+
+# The report.
+
+
+def report_of(model: Fitted, data: object) -> str:
+    source = open_source(data)
+    test = np.arange(200, N)
+    parts = ReportParts(source, np.arange(200), test, Assessment(len(test), (), ()))
+    return render(gather(model, parts))
+
+
+def section(page: str) -> str:
+    [found] = re.findall(r'<section id="restorations">(.*?)</section>', page, flags=re.DOTALL)
+    return found
+
+
+@pytest.mark.parametrize("corruption", [GaussianNoise(0.2), Erasing(0.3), Downsampling(2)], ids=str)
+def test_the_report_shows_images_damaged_restored_and_as_they_were(corruption):
+    data = pictures(8, 8)
+    model = fitted(data, corruption)
+    shown = section(report_of(model, data))
+    assert shown.count("<figure") == 8
+    sources = re.findall(r'alt="([^"]*)" src="data:image/png;base64,([^"]*)"', shown)
+    assert len(sources) == 24
+    assert str(corruption) in shown
+    (alt, left), (_, restored), (last, original) = sources[:3]
+    assert alt == "row 200, damaged"  # of the test part
+    assert last == "row 200, as it was"
+    pixels = [Image.open(io.BytesIO(base64.b64decode(each))) for each in (left, restored, original)]
+    np.testing.assert_array_equal(np.asarray(pixels[2]), data[200])
+    assert (pixels[0].mode == "RGBA") == isinstance(corruption, Erasing)  # what is missing is transparent
+
+
+def test_the_report_shows_tables_with_their_gaps():
+    kinds = np.where(np.arange(N) % 2, "x", "y")
+    frame = pd.DataFrame(table(), columns=list("abcdef")).assign(kind=kinds)
+    model = fitted(frame, Erasing(0.5))
+    shown = section(report_of(model, frame))
+    assert shown.count("damaged, MSE") == 3
+    assert shown.count("as it was") == 3
+    damaged = re.findall(r"damaged, MSE.*?</tr>", shown, flags=re.DOTALL)
+    whole = re.findall(r"as it was.*?</tr>", shown, flags=re.DOTALL)
+    gaps = [re.findall(r"<td>(.*?)</td>", line) for line in damaged]
+    assert any("–" in line for line in gaps)
+    for line, complete in zip(gaps, [re.findall(r"<td>(.*?)</td>", line) for line in whole], strict=True):
+        assert "–" not in complete
+        assert all(cell in ("–", original) for cell, original in zip(line, complete, strict=True))
+
+
+def test_the_report_of_a_model_that_does_not_restore_has_no_such_section():
+    data = pictures(8, 8)
+    assert 'id="restorations"' not in report_of(likely.fit("pca", data, calibrate="none"), data)

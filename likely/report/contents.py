@@ -37,6 +37,31 @@ class Reconstructions:
 
 
 @dataclass(frozen=True)
+class Restorations:
+    """Test rows that something happened to, and what the model makes of what is left of them.
+
+    Attributes:
+        originals: (k, ...).
+        left: (k, ...), what is left of them; NaN where something is missing.
+        restored: (k, ...).
+        before: (k,), mean squared error of what is left, from the originals.
+        after: (k,), of what was restored.
+        names: (k,), the row in the caller's words.
+        corruption: what happened.
+        error_unit: of the errors; "" where there is none.
+    """
+
+    originals: np.ndarray
+    left: np.ndarray
+    restored: np.ndarray
+    before: Sequence[float]
+    after: Sequence[float]
+    names: Sequence[str]
+    corruption: str
+    error_unit: str = ""
+
+
+@dataclass(frozen=True)
 class Samples:
     """New rows.
 
@@ -132,6 +157,7 @@ class ReportData:
         value_range: what is black and what is white in an image; taken from the originals where it is None.
         channel_axis: where channels stand in one image: None, -1 or 0.
         reconstructions: best, median and worst test rows.
+        restorations: test rows damaged and restored.
         column_errors: of a table, by column: root mean squared error in standard deviations of the column.
         samples: draws.
         codes: of test rows.
@@ -157,6 +183,7 @@ class ReportData:
     value_range: tuple[float, float] | None = None
     channel_axis: int | None = None
     reconstructions: Reconstructions | None = None
+    restorations: Restorations | None = None
     column_errors: Mapping[str, float] = field(default_factory=dict)
     samples: Samples | None = None
     codes: Codes | None = None

@@ -13,12 +13,13 @@ from sklearn.decomposition import PCA
 import likely
 from likely.assess.bench import Bench
 from likely.assess.maps import Maps
-from likely.contract import Decoder, Encoder, Reconstructor, Sampler
+from likely.contract import Decoder, Encoder, Reconstructor, Restorer, Sampler
 from likely.data import Source, describe
 from likely.data.subset import Subset
 from likely.evaluation import EMBEDDINGS, Assessment, Embedding, embed_tsne, find_copies, mse
 from likely.fitted import DEFAULT_FALSE_ALARM_RATE, Fitted
-from likely.report.contents import Codes, Plane, Reconstructions, ReportData, Samples, ScoreSummary
+from likely.report import restorations
+from likely.report.contents import Codes, Plane, Reconstructions, ReportData, Restorations, Samples, ScoreSummary
 
 N_SHOWN = 8
 """Rows of each kind that a picture shows."""
@@ -91,6 +92,7 @@ def gather(fitted: Fitted, parts: ReportParts) -> ReportData:
         value_range=None if schema.domain == "real" else (schema.low, schema.high),
         channel_axis=schema.channel_axis,
         reconstructions=seen.reconstructions(),
+        restorations=seen.restorations(),
         column_errors=seen.column_errors(),
         samples=seen.samples(),
         codes=seen.codes(),
@@ -155,6 +157,12 @@ class _Seen:
             [self.test.place(int(row)) for row in rows],
             error_unit="standard deviations²" if self.schema.columns else "",
         )
+
+    def restorations(self) -> Restorations | None:
+        if not self.can(Restorer):
+            return None
+        shown = np.unique(np.linspace(0, len(self.ids) - 1, N_SHOWN).round().astype(np.int64))
+        return restorations.gathered(self.fitted, Subset(self.test, shown), self.plain)
 
     def column_errors(self) -> dict[str, float]:
         """Root mean squared error by column, in its standard deviations."""

@@ -6,7 +6,7 @@ from typing import Any
 import jinja2
 
 from likely.evaluation import Assessment
-from likely.report import maps, sections
+from likely.report import maps, restorations, sections
 from likely.report.contents import ReportData
 from likely.report.rows import look_of
 from likely.report.words import argument, cell, count, listed, shape
@@ -38,6 +38,7 @@ def _contents(pages: ReportData) -> dict[str, Any]:
         "lede": _lede(pages),
         "arguments": {name: argument(value) for name, value in pages.model_arguments.items()},
         "reconstructions": _if(pages.reconstructions, lambda shown: sections.reconstructions(shown, look)),
+        "restorations": _if(pages.restorations, lambda shown: restorations.restorations(shown, look)),
         "column_errors": sections.column_errors(pages.column_errors),
         "samples": _if(pages.samples, lambda shown: sections.samples(shown, look)),
         "codes": _if(pages.codes, lambda codes: maps.latent_maps(codes, pages.model_name, look)),
