@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from likely.assess.bench import Bench
 from likely.assess.density import density
 from likely.assess.labels import codes, detection, novel_rows
-from likely.assess.manifold import curves, manifold
+from likely.assess.manifold import curves, gain, manifold
 from likely.assess.maps import Maps
 from likely.assess.restoration import restoration
 from likely.assess.rows import copies, reconstruction
@@ -45,5 +45,6 @@ def assess(fitted: Fitted, test: Source, train: Source | None = None, *, compare
         *copies(bench),
         *manifold(bench, maps),
     ]
-    verdicts = filter(None, (verdict(figure, bench.name) for figure in figures))
-    return Assessment(len(test), tuple(figures), tuple(verdicts), tuple(curves(bench, maps)))
+    grown = curves(bench, maps)
+    verdicts = filter(None, [*(verdict(figure, bench.name) for figure in figures), gain(grown, bench.name)])
+    return Assessment(len(test), tuple(figures), tuple(verdicts), tuple(grown))

@@ -1,5 +1,8 @@
 """The code as a map of the data: what it keeps of neighborhoods, and what distances in it tell."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 
 from likely.assess.bench import Bench
@@ -47,8 +50,8 @@ def _neighborhoods(maps: Maps) -> list[Figure]:
     for (name, meaning), measure in zip(seen.items(), (trustworthiness, continuity), strict=True):
         each = {row: measure(maps.raw_rows, z, k=N_NEIGHBORS) for row, z in maps.codes.items()}
         note = f"Among {len(maps.rows):,} test rows, {meaning}: 1 where all are, 0.5 where they are any rows."
-        figures.append(mean_figure(name, "", "higher", each, f"{note} {maps.notes()}".strip()))
-    return figures
+        figures.append(mean_figure(name, "", "higher", each, note))
+    return [replace(figures[0], note=f"{figures[0].note} {maps.notes()}".strip()), figures[1]]
 
 
 def _decoded_by_neighbors(bench: Bench, maps: Maps) -> list[Figure]:
@@ -127,6 +130,17 @@ def curves(bench: Bench, maps: Maps) -> list[Curve]:
         note = f"{how} Share of rows whose label the {N_NEIGHBORS} nearest other rows tell."
         found.append(Curve("nearest-neighbor accuracy", "dimensions", "share of test rows", lines, note))
     return found
+
+
+def gain(found: Sequence[Curve], model: str) -> str:
+    """A sentence on how many raw values it takes to tell labels as well as the code does; "" without labels."""
+    curve = next((each for each in found if each.name == "nearest-neighbor accuracy"), None)
+    if curve is None:
+        return ""
+    size, own = curve.lines[model][-1]
+    enough = next((n for n, accuracy in curve.lines[RAW] if accuracy >= own), None)
+    raw = f"{enough:,.0f} raw values chosen at random do" if enough else "no number of raw values does"
+    return f"Distances over the {size:,.0f} values of its code tell {own:.1%} of labels; as well as that {raw}."
 
 
 def _line(grown: Growth, values: tuple[float, ...]) -> tuple[tuple[float, float], ...]:

@@ -26,7 +26,7 @@ _VARIABLES = dict(
     )
 ) | {color: f"var(--c{i})" for i, color in enumerate(CLASS_COLORS)}
 
-LETTER, LINE = 0.022, 0.055
+LETTER, LINE = 0.027, 0.062
 """The width of a letter and the height of a line of names, as shares of a map's sides."""
 MAX_NAME = 16
 
@@ -97,11 +97,11 @@ def growth(lines: Mapping[str, Sequence[tuple[float, float]]], over: str, unit: 
     with matplotlib.rc_context(_STYLE):
         figure, axes = _axes(over, unit)
         axes.set_xscale("log", base=2)
-        for (name, line), color, marker in zip(
-            lines.items(), (ACCENT, SECOND, *CLASS_COLORS), ("o", "s", *10 * ("^",)), strict=False
-        ):
+        own, *others, last = (*lines, None) if len(lines) == 1 else lines
+        colors = {own: ACCENT, **dict(zip(others, (SECOND, *CLASS_COLORS), strict=False)), last: MUTED}
+        for (name, line), marker in zip(lines.items(), ("o", "s", *10 * ("^",)), strict=False):
             x, y = zip(*line, strict=True)
-            axes.plot(x, y, color=color, label=name, marker=marker, markersize=4)
+            axes.plot(x, y, color=colors[name], label=name, marker=marker, markersize=4)
         ticks = sorted({x for line in lines.values() for x, _ in line})
         axes.set_xticks(_spread(ticks), labels=[f"{x:g}" for x in _spread(ticks)])
         axes.minorticks_off()
@@ -122,7 +122,7 @@ def _spread(ticks: Sequence[float]) -> list[float]:
 def scatter(
     points: np.ndarray, classes: np.ndarray, names: Sequence[str], labels: tuple[str, str], what: str = "codes"
 ) -> Markup:
-    """Dots (n, 2) of classes 0, 1, ...; -1 is gray. The name of each class stands in the middle of its dots."""
+    """Dots (n, 2) of classes 0, 1, ...; -1 is gray. The name of each class stands on the dot in their middle."""
     with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # the page's fonts have it, where this one has not
         figure, axes = _axes(*labels, height=4.2)
@@ -135,8 +135,14 @@ def scatter(
             color = MUTED if value < 0 else CLASS_COLORS[value]
             axes.scatter(own[:, 0], own[:, 1], s=13, color=color, marker=marker, alpha=0.6, linewidths=0)
         there = {value: name for value, name in enumerate(names) if (classes == value).any()}
-        _names_at(axes, [np.median(points[classes == value], 0) for value in there], list(there.values()))
+        _names_at(axes, [_middle(points[classes == value]) for value in there], list(there.values()))
         return _svg(figure, f"Map of {what}")
+
+
+def _middle(points: np.ndarray) -> np.ndarray:
+    """The point nearest to the median of all: between two halves of a class there may be another one."""
+    off = points - np.median(points, 0)
+    return np.asarray(points[np.square(off).sum(1).argmin()])
 
 
 def _names_at(axes: Axes, places: Sequence[np.ndarray], names: Sequence[str]) -> None:
@@ -147,7 +153,7 @@ def _names_at(axes: Axes, places: Sequence[np.ndarray], names: Sequence[str]) ->
     middle = (np.stack(places) - corners[0]) / (corners[1] - corners[0])
     width = [sum(1 + (east_asian_width(letter) in "WF") for letter in name) * LETTER for name in short]
     for (x, y), name in zip(apart(middle, np.array(width)), short, strict=True):
-        text = axes.text(x, y, name, ha="center", va="center", fontsize=10, weight="bold", transform=axes.transAxes)
+        text = axes.text(x, y, name, ha="center", va="center", fontsize=12, weight="bold", transform=axes.transAxes)
         text.set_gid("name")
         text.set_in_layout(False)
 

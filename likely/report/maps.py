@@ -1,5 +1,6 @@
 """The manifold in a report: maps that can be read at a glance, how true they are, and what distances tell."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,7 +15,7 @@ from likely.report import charts, pictures
 from likely.report.contents import Codes, Plane
 from likely.report.rows import Look
 from likely.report.sections import figure
-from likely.report.words import count, number, percent, with_error
+from likely.report.words import count, number, percent
 
 MAX_CLASSES = len(charts.CLASS_COLORS)
 MAX_POINTS = 2000
@@ -64,12 +65,15 @@ def _own_map(values: np.ndarray, kept: np.ndarray, classes: np.ndarray, names: S
 def _decoded_plane(plane: Plane, look: Look) -> dict[str, Any]:
     """One picture of all that a plane decodes to."""
     k = len(plane.rows)
-    rows = pictures.channels_last(plane.rows.reshape(-1, *plane.rows.shape[2:])[:, None], look.channel_axis)[:, 0]
-    lines = [np.concatenate(list(rows[i * k : (i + 1) * k]), 1) for i in range(k)]
-    whole = np.concatenate(lines, 0)
+    tiles = [[pictures.channels_last(row, look.channel_axis).astype(float) for row in line] for line in plane.rows]
+    side = max(tiles[0][0].shape[:2])
+    gap = max(1, side // 12)
+    framed = [[np.pad(tile, ((0, gap), (0, gap), (0, 0)), constant_values=np.nan) for tile in line] for line in tiles]
+    whole = np.concatenate([np.concatenate(line, 1) for line in framed], 0)
     return {
         "picture": pictures.image(whole, look.limits, -1, "what the plane decodes to", max_side=PLANE_SIDE),
         "size": k,
+        "small": side <= pictures.SMALL_SIDE,
         "edges": [f"{number(a, 2)} to {number(b, 2)}" for a, b in zip(plane.low, plane.high, strict=True)],
     }
 
@@ -109,8 +113,11 @@ def _dimension(found: Figure | None) -> dict[str, str] | None:
 
 
 def _rough(found: Figure, name: str) -> str:
-    value, error = with_error(found.values[name], found.errors.get(name))
-    return f"{value} ± {error}" if error else value
+    """One decimal: more would promise what no estimate of a dimension keeps."""
+    value, error = found.values[name], found.errors.get(name, math.nan)
+    if not math.isfinite(value):
+        return number(value)
+    return f"{value:.1f} ± {max(error, 0.1):.1f}" if math.isfinite(error) else f"{value:.1f}"
 
 
 def _contrast(found: Figure | None) -> dict[str, str] | None:
