@@ -23,7 +23,7 @@ MAX_RESTORED_VALUES = 8_000_000
 """Rows that are restored: at most so many, and so many values, so many of them at once."""
 VALUES_AT_ONCE = 1_000_000
 
-MAX_WIDE_PCA = 2048
+MAX_WIDE_PCA = 2500
 """A model whose code is wider than its rows stands beside a PCA of a few components, unless rows are wider than this:
 finding them would take longer than all else."""
 

@@ -96,6 +96,16 @@ PRESETS: dict[str, Preset] = {
         },
         "Stacked Denoising Autoencoders (Vincent et al., JMLR 2010)",
     ),
+    "masked-autoencoder": Preset(
+        "denoising_autoencoder",
+        {"corruption": "Erasing(probability=0.75)"},
+        "after Masked Autoencoders Are Scalable Vision Learners (He et al., CVPR 2022): values in place of patches",
+    ),
+    "super-resolution-autoencoder": Preset(
+        "denoising_autoencoder",
+        {"corruption": "Downsampling(factor=2)", "network": "FullResolution()"},
+        "Image Super-Resolution Using Deep Convolutional Networks (Dong et al., 2014), arXiv:1501.00092",
+    ),
     "beta-vae": Preset("vae", {"beta": "4.0"}, "beta-VAE: Learning Basic Visual Concepts (Higgins et al., ICLR 2017)"),
 }
 """Every preset by name."""

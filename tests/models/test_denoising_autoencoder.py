@@ -1,14 +1,18 @@
 """What the denoising autoencoder chooses, refuses, and gains over its plain sibling."""
 
+from functools import cache
+
 import pytest
 import torch
+from sklearn.datasets import load_digits
 
-from likely.corruptions import Downsampling, GaussianNoise, Grayscale
+from likely.corruptions import Corruption, Downsampling, Erasing, GaussianNoise, Grayscale
 from likely.distortions import CrossEntropy
 from likely.likelihoods import Bernoulli, Categorical
 from likely.models import DenoisingAutoencoder
-from likely.networks import MLP, Convolutional, FullResolution
+from likely.networks import MLP, Convolutional, FullResolution, Network
 from likely.registry import Spec
+from likely.training import TrainConfig, train
 
 
 def test_by_default_it_learns_noise_of_every_strength():
@@ -66,3 +70,46 @@ def test_every_corruption_is_named_as_on_the_command_line_and_saved(text):
     model = again.build((3, 4, 4))
     x = torch.rand(2, 3, 4, 4)
     assert model(x).total.isfinite().all()
+
+
+# Presets, each of which its parent fails. The parent has the same network and learned noise.
+
+
+@cache
+def digits() -> tuple[torch.Tensor, torch.Tensor]:
+    """Training and test rows, (n, 1, 8, 8) in [0, 1]."""
+    x = torch.tensor(load_digits().images / 16, dtype=torch.float32)[:, None]
+    return x[:1400], x[1400:]
+
+
+@cache
+def error(name: str, network: Network | None, corruption: Corruption) -> float:
+    """Mean squared error per test image of what it restores after this corruption."""
+    train_rows, x = digits()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = Spec(name, **({} if network is None else {"network": network})).build((1, 8, 8))
+        train(model, train_rows, TrainConfig(epochs=8, device="cpu", precision="float32"))
+        y = corruption.draw(x).apply(x)
+    with torch.no_grad():
+        found = model.restore(y, corruption.behind(y, (1, 8, 8)))
+    return (found - x).square().flatten(1).sum(1).mean().item()
+
+
+@pytest.mark.parametrize(
+    ("name", "corruption"),
+    [("masked-autoencoder", Erasing(0.75)), ("super-resolution-autoencoder", Downsampling(2))],
+)
+def test_the_preset_learned_what_it_is_to_restore_and_its_parent_did_not(name, corruption):
+    arguments = Spec(name).resolve().arguments
+    assert arguments["corruption"] == corruption
+    parents = error("denoising_autoencoder", arguments.get("network"), corruption)
+    assert error(name, None, corruption) < 0.8 * parents
+
+
+def test_super_resolution_beats_the_smallest_image_that_could_have_become_smaller():
+    x = digits()[1]
+    operator = Downsampling(2).draw(x)
+    enlarged = operator.project(torch.zeros_like(x), operator.apply(x))
+    plain = (enlarged - x).square().flatten(1).sum(1).mean().item()
+    assert error("super-resolution-autoencoder", None, Downsampling(2)) < 0.7 * plain

@@ -27,7 +27,13 @@ def test_a_preset_fits_saves_and_loads(name, digits, tmp_path):
     np.testing.assert_array_equal(loaded.reconstruct(digits[:20]), fitted.reconstruct(digits[:20]))
 
 
-OF_IMAGES = {"convolutional-autoencoder", "residual-autoencoder", "what-where-autoencoder", "ssim-autoencoder"}
+OF_IMAGES = {
+    "convolutional-autoencoder",
+    "residual-autoencoder",
+    "what-where-autoencoder",
+    "ssim-autoencoder",
+    "super-resolution-autoencoder",
+}
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS.keys() - OF_IMAGES))
