@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from likely.assess.bench import Bench
-from likely.assess.maps import Maps
+from likely.assess.maps import MIN_ROWS, Maps
 from likely.assess.rows import mean_figure
 from likely.contract import Encoder
 from likely.evaluation import (
@@ -28,7 +28,6 @@ N_NEIGHBORS = 5
 WIDER = 10
 """Neighbors of the second estimate of a dimension, which looks farther than the first."""
 
-MIN_ROWS = 12
 CURVE_ROWS = 1_000
 CURVE_PRODUCTS = 1_000_000_000
 """A curve looks at all pairs of rows some thirty times: it takes fewer rows."""

@@ -13,6 +13,9 @@ from likely.data.subset import Subset
 from likely.errors import UserError
 from likely.evaluation import EMBEDDINGS, Embedding, embed_tsne
 
+MIN_ROWS = 12
+"""Of fewer rows there is no map to speak of."""
+
 MAX_PAIRED_ROWS = 2_000
 MAX_PRODUCTS = 4_000_000_000
 """Every pair of rows is looked at: at most so many rows, and so many products of values."""
@@ -44,6 +47,9 @@ class Maps:
     def __init__(self, bench: Bench, compare: Sequence[str] = ()) -> None:
         self.bench = bench
         self.compare = checked_names(compare, bench.name, has_code=isinstance(bench.model, Encoder))
+        if self.compare and min(len(self.rows), len(self.learned)) < MIN_ROWS:
+            found = f"{len(self.rows)} test rows and {len(self.learned)} to learn from"
+            raise UserError(f"maps are compared on at least {MIN_ROWS} rows of either kind; there are {found}")
 
     @property
     def size(self) -> int:

@@ -159,8 +159,10 @@ def _names_at(axes: Axes, places: Sequence[np.ndarray], names: Sequence[str]) ->
 
 
 def apart(middle: np.ndarray, width: np.ndarray) -> np.ndarray:
-    """Places of names (n, 2), moved up and down until none covers another; the sides of a map are 1."""
+    """Places of names (n, 2) in a map of sides 1, brought inside and moved up and down until none covers another."""
     moved = middle.copy()
+    inside = (width / 2).clip(max=0.5)
+    moved[:, 0] = moved[:, 0].clip(inside, 1 - inside)
     for _ in range(100):
         step = np.zeros(len(moved))
         for i in range(len(moved)):

@@ -12,7 +12,7 @@ from sklearn.decomposition import PCA
 
 import likely
 from likely.assess.bench import Bench
-from likely.assess.maps import Maps
+from likely.assess.maps import MIN_ROWS, Maps
 from likely.contract import Decoder, Encoder, Reconstructor, Restorer, Sampler
 from likely.data import Source, describe
 from likely.data.subset import Subset
@@ -31,9 +31,6 @@ N_STEPS = 9
 
 N_GRID = 13
 """Images on each side of a decoded plane."""
-
-MIN_MAPPED = 12
-"""Of fewer rows there is no map to speak of."""
 
 
 @dataclass(frozen=True)
@@ -201,7 +198,7 @@ class _Seen:
     def _other_maps(self, maps: Maps, rows: Source) -> dict[str, np.ndarray]:
         """PCA's map of the same rows, and those that were asked for."""
         raw = maps.raw(rows)
-        if len(raw) < MIN_MAPPED or raw.shape[1] < 2:
+        if len(raw) < MIN_ROWS or raw.shape[1] < 2:
             return {}
         own = {} if self.fitted.spec.name == "pca" else {"PCA": PCA(2, random_state=0).fit_transform(raw)}
         asked = {

@@ -95,3 +95,33 @@ def test_the_report_has_the_course_of_training(digits, likely, tmp_path):
 def test_an_output_that_cannot_be_is_refused(table, likely):
     assert ".json" in likely("evaluate", "모델", "-o", "a.txt").line
     assert ".html" in likely("report", "모델", "-o", "a.pdf").line
+
+
+def test_other_maps_stand_beside_the_code_on_request(copy, likely, tmp_path):
+    answer = likely("evaluate", copy, "--compare", "isomap, LLE", "-o", tmp_path / "m.json")
+    assert answer.code == 0
+    by_name = {each["name"]: each for each in json.loads((tmp_path / "m.json").read_text())["figures"]}
+    assert list(by_name["trustworthiness"]["values"]) == ["ppca", "PCA (2)", "Isomap (2)", "LLE (2)"]
+    assert "LLE (2)" in by_name["nearest-neighbor accuracy"]["values"]
+    assert "Isomap (2)" in answer.out
+    assert likely("report", copy, "--compare", "lle", "-o", tmp_path / "r.html").code == 0
+    page = (tmp_path / "r.html").read_text("utf-8")
+    assert "<h3>LLE</h3>" in page
+    assert "<h3>Isomap</h3>" not in page
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "report"])
+def test_a_map_that_is_none_is_one_line(copy, likely, verb):
+    before = {path.name: path.read_bytes() for path in copy.iterdir()}
+    answer = likely(verb, copy, "--compare", "isomap,umap")
+    assert answer.code == 2
+    assert "'umap' is nothing to compare with: choose of isomap, lle, tsne" in answer.err.splitlines()[-1]
+    assert {path.name: path.read_bytes() for path in copy.iterdir()} == before
+
+
+def test_distances_over_more_and_more_dimensions_are_told(copy, likely):
+    out = likely("evaluate", copy).out
+    table = out[out.index("Distance contrast over so many dimensions") :]
+    sizes = [line.split()[0] for line in table.splitlines()[2:5]]
+    assert sizes == ["1", "2", "4"]
+    assert "Nearest-neighbor accuracy over so many dimensions" in table
