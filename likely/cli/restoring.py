@@ -12,8 +12,9 @@ from likely.cli.screen import clean, progress
 from likely.errors import DataError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from likely.corruptions import Corruption
-    from likely.data.images import ImageSource
     from likely.fitted import Fitted
 
 Damaged = Annotated[
@@ -103,46 +104,50 @@ def _restore_images(fitted: "Fitted", source: str, output: str, operator: "Corru
     path = Path(source).expanduser()
     if not path.is_dir():
         check_output(output, (".png",))
-        image = _opened_images(path.parent, [path.name], source)[0]
+        if not path.exists():
+            raise DataError(f"there is no file {source}; check the path")
         with progress(f"restoring {source}") as bar:
             bar.update(0, None)
-            data = _restored(fitted, image, operator)
+            data = _restored(fitted, path, source, operator)
         write_file(output, data)
         return 1
     check_output(output, (), folder=True)
     names = list_images(path, source).names
-    images = _opened_images(path, names, source)
-    with progress(f"restoring {source}") as bar, new_directory(output) as directory:
-        for i, (name, image) in enumerate(zip(_png_names(names), images, strict=True)):
-            bar.update(i, len(images))
-            make_directory((directory / name).parent)
-            create(directory / name, _restored(fitted, image, operator))
-    return len(images)
-
-
-def _opened_images(root: Path, names: "list[str] | tuple[str, ...]", source: str) -> "list[ImageSource]":
-    """Each by itself, decoded once: a broken one is found before an hour of restoring the others."""
-    from likely.data.folders import printable
-    from likely.data.images import ImageSource
-
-    images = []
     with progress(f"reading {source}") as bar:
-        for i, name in enumerate(names):
+        for i, name in enumerate(names):  # a broken one is found before an hour of restoring the others
             bar.update(i, len(names))
-            images.append(ImageSource(root / name, name=printable(name)))
-    return images
+            _pixels(path / name, name)
+    with progress(f"restoring {source}") as bar, new_directory(output) as directory:
+        for i, (name, png) in enumerate(zip(names, _png_names(names), strict=True)):
+            bar.update(i, len(names))
+            make_directory((directory / png).parent)
+            create(directory / png, _restored(fitted, path / name, name, operator))
+    return len(names)
 
 
-def _restored(fitted: "Fitted", image: "ImageSource", operator: "Corruption | None") -> bytes:
+def _pixels(path: Path, name: str) -> "np.ndarray":
+    from likely.data.folders import printable
+    from likely.data.images import decode
+    from likely.data.opening import MAX_PIXELS
+
+    return decode(path, printable(name), None, None, MAX_PIXELS)
+
+
+def _restored(fitted: "Fitted", path: Path, name: str, operator: "Corruption | None") -> bytes:
     import numpy as np
 
     from likely.cli.outputs import picture
+    from likely.data.folders import printable
+    from likely.data.remains import pixels_to_remains
+    from likely.tasks.restoration import channels_left
 
+    channels = channels_left(fitted.model, operator)
+    left = pixels_to_remains(fitted.schema, _pixels(path, name)[None], channels)
     try:
-        row = np.asarray(fitted.restore(image, operator))[0]
+        restored = np.asarray(fitted.restore(left, operator))[0]
     except DataError as error:
-        raise DataError(f"{image.name}: {error}") from error
-    return picture(row, fitted.schema)
+        raise DataError(f"{printable(name)}: {error}") from error
+    return picture(restored, fitted.schema)
 
 
 def _png_names(names: "tuple[str, ...]") -> list[str]:

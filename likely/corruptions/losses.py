@@ -92,14 +92,18 @@ class Averaged(LinearOperator):
     def apply(self, x: Tensor) -> Tensor:
         """As `Operator.apply`."""
         pool = F.avg_pool1d if x.ndim == 3 else F.avg_pool2d
-        return pool(x, self.factor, ceil_mode=True)
+        return pool(x, self._windows, ceil_mode=True)
 
     def project(self, x: Tensor, y: Tensor) -> Tensor:
         """As `LinearOperator.project`: each window is moved to the mean that y gives it."""
         off = _off(y, self.apply(x))
-        for axis, side in enumerate(self.x_shape[1:], 2):
-            off = off.repeat_interleave(self.factor, axis).narrow(axis, 0, side)
+        for axis, (side, window) in enumerate(zip(self.x_shape[1:], self._windows, strict=True), 2):
+            off = off.repeat_interleave(window, axis).narrow(axis, 0, side)
         return x + off
+
+    @property
+    def _windows(self) -> tuple[int, ...]:
+        return tuple(min(self.factor, side) for side in self.x_shape[1:])
 
 
 @dataclass(frozen=True)

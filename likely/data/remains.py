@@ -20,7 +20,7 @@ from likely.errors import DataError
 if TYPE_CHECKING:
     from likely.data.schema import Schema
 
-LUMA = np.array([0.299, 0.587, 0.114])
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """How bright red, green and blue are (ITU-R BT.601)."""
 
 
@@ -94,7 +94,7 @@ def pixels_to_remains(schema: "Schema", pixels: np.ndarray, channels: int) -> np
         (n, h, w) or, of more channels, (n, h, w, channels); (n, channels, h, w) where channels of the rows stand
         first. NaN where alpha is 0: what is transparent is missing.
     """
-    values = pixels.astype(np.float64)
+    values = pixels.astype(np.float32)  # photographs are large
     values = values[..., None] if values.ndim == 3 else values
     values, alpha = (values[..., :-1], values[..., -1:]) if values.shape[-1] in (2, 4) else (values, None)
     if values.shape[-1] == 3 and channels == 1:
@@ -122,7 +122,8 @@ def _checked(rows: Rows, place: Place) -> np.ndarray:
     if not isinstance(rows, np.ndarray) or rows.dtype.kind not in "biuf":
         kind = rows.dtype if isinstance(rows, np.ndarray) else type(rows).__name__
         raise DataError(f"found {kind}, expected an array of numbers, as at fit; hand in its .to_numpy()")
-    array = np.array(rows, np.float64)
+    small = rows.dtype.itemsize < 4 or rows.dtype == np.float32
+    array = np.require(rows, np.float32 if small else np.float64, "W")
     check_finite(array, (), True, place)
     return array
 

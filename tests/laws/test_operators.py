@@ -35,7 +35,7 @@ CORRUPTIONS = [
     Erasing(box=(4,)),
     Downsampling(2),
     Downsampling(3),
-    Downsampling(20),
+    Downsampling(10**9),
     Grayscale(),
     Grayscale((1 / 3, 1 / 3, 1 / 3)),
 ]
