@@ -28,7 +28,7 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m docs.tables --check
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --doctest-modules likely
 
