@@ -137,11 +137,12 @@ def _restored(fitted: "Fitted", path: Path, name: str, operator: "Corruption | N
     import numpy as np
 
     from likely.cli.outputs import picture
+    from likely.contract import Restorer
     from likely.data.folders import printable
     from likely.data.remains import pixels_to_remains
     from likely.tasks.restoration import channels_left
 
-    channels = channels_left(fitted.model, operator)
+    channels = channels_left(fitted.capable(Restorer, "restore"), operator)
     left = pixels_to_remains(fitted.schema, _pixels(path, name)[None], channels)
     try:
         restored = np.asarray(fitted.restore(left, operator))[0]

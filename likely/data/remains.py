@@ -94,7 +94,7 @@ def pixels_to_remains(schema: "Schema", pixels: np.ndarray, channels: int) -> np
         (n, h, w) or, of more channels, (n, h, w, channels); (n, channels, h, w) where channels of the rows stand
         first. NaN where alpha is 0: what is transparent is missing.
     """
-    values = pixels.astype(np.float32)  # photographs are large
+    values: np.ndarray = pixels.astype(np.float32)  # photographs are large
     values = values[..., None] if values.ndim == 3 else values
     values, alpha = (values[..., :-1], values[..., -1:]) if values.shape[-1] in (2, 4) else (values, None)
     if values.shape[-1] == 3 and channels == 1:
