@@ -7,7 +7,7 @@ from likely.registry import Spec
 
 MODELS = {
     NoveltyDetector: ("pca", "ppca", "autoencoder", "vae"),
-    FeatureExtractor: ("pca", "ppca", "autoencoder", "vae"),
+    FeatureExtractor: ("pca", "ppca", "autoencoder", "denoising_autoencoder", "vae"),
     DensityEstimator: ("ppca", "vae"),
     PretrainedClassifier: ("autoencoder", "vae"),
 }
