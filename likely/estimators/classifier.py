@@ -38,8 +38,8 @@ class PretrainedClassifier(ClassifierMixin, Learner):
         model: a model's name or a Spec, of a model that encodes; by default an autoencoder. Dropout is the network's:
             Spec("autoencoder", network=MLP(dropout=0.5)).
         train: how long, how fast and where the model is trained on all rows; by default as `TrainConfig()`.
-        fine_tune: the same of the encoder with its softmax layer, on the labelled rows; by default as `train`. Of each
-            class one labelled row in ten chooses when to stop.
+        fine_tune: the same of the encoder with its softmax layer, on the labelled rows; by default as `train`. From
+            2,000 labelled rows on, one in ten of each class chooses when to stop.
         pretrain: False trains the same network on the labelled rows alone, for comparison.
         random_state: decides split, order, starting weights and noise; None takes the seeds of `train` and `fine_tune`.
 

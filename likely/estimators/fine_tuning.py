@@ -14,6 +14,9 @@ from likely.rng import permutation
 HELD_OUT = 10
 """Of each class, one labelled row in so many chooses when to stop; none where that leaves nothing to learn from."""
 
+FEW_LABELLED = 2_000
+"""Under so many labelled rows all teach: a handful would choose by chance, and what they cannot teach costs more."""
+
 
 class LogitEncoder(Encoder):
     """Encodes rows as logits of classes (batch, n_classes): a linear layer on the codes of an encoder.
@@ -90,7 +93,7 @@ def _reached(code: Tensor, parameters: list[nn.Parameter]) -> list[nn.Parameter]
 
 
 def stratified(classes: np.ndarray, seed: int) -> Split:
-    """Rows to learn from, and one in `HELD_OUT` of each class to choose by.
+    """Rows to learn from and, where there are enough, one in `HELD_OUT` of each class to choose by.
 
     Args:
         classes: (n,) whole numbers.
@@ -98,7 +101,7 @@ def stratified(classes: np.ndarray, seed: int) -> Split:
     """
     order = permutation(len(classes), seed, "fine-tuning")
     by_class = order[np.argsort(classes[order], kind="stable")]
-    held_out = by_class[HELD_OUT // 2 :: HELD_OUT]
+    held_out = by_class[HELD_OUT // 2 :: HELD_OUT] if len(classes) >= FEW_LABELLED else by_class[:0]
     learned = np.setdiff1d(by_class, held_out)
     # A class that nothing would be left of keeps its row.
     lonely = held_out[~np.isin(classes[held_out], classes[learned])]
