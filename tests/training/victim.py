@@ -19,10 +19,10 @@ def telling(tell):
     feed, done = KINDS[KIND].feed(), iter(range(10**9))
     ready = feed.ready
 
-    def ready_and_tell(batch, device):
-        if len(batch.x) == CONFIG.batch_size:  # neither the first look nor a validation
+    def ready_and_tell(batch, device, *, training=False):
+        if training:  # neither the first look nor a validation
             tell(next(done))
-        return ready(batch, device)
+        return ready(batch, device, training=training)
 
     feed.ready = ready_and_tell
     return feed
