@@ -106,9 +106,7 @@ def our_greedy(x: Tensor) -> float:
 def our_seconds(model: Autoencoder, x: Tensor, n_steps: int) -> float:
     """Of so many steps of `train`."""
     epochs = n_steps * BATCH_SIZE / len(x)
-    config = TrainConfig(
-        epochs=epochs, batch_size=BATCH_SIZE, precision="float32", learning_rate=1e-3, patience=None
-    )
+    config = TrainConfig(epochs=epochs, batch_size=BATCH_SIZE, precision="float32", learning_rate=1e-3, patience=None)
     ids = np.arange(len(x))
     split = Split(ids, ids[:1000], ids[:0], ids[:0])
     start = time.perf_counter()
