@@ -22,6 +22,9 @@ from likely.likelihoods import Gaussian, Likelihood
 from likely.networks import FullResolution, Network, choose_z_size, default_network, start_as_pca
 from likely.networks.defaults import MAX_DENSE_VALUES
 
+TINY_IMAGE = 256
+"""Images of at most so many values are looked at pixel by pixel, larger ones in windows of 2 x 2."""
+
 
 @final
 class DenoisingAutoencoder(GradientFitted, Encoder, Decoder, Reconstructor, Restorer):
@@ -35,7 +38,8 @@ class DenoisingAutoencoder(GradientFitted, Encoder, Decoder, Reconstructor, Rest
         z_size: size of the code; by default chosen by the network, or the shape.
         corruption: what it learns to undo; by default noise of every strength up to a quarter of white, or of a
             column's standard deviation.
-        network: encoder and decoder; by default chosen by the shape: for large images one without a bottleneck.
+        network: encoder and decoder; by default chosen by the shape: for images and long signals one without a
+            bottleneck.
         distortion: what is minimized: minus a log-likelihood, or what is no likelihood and says so; by default
             squared error (`Gaussian(scale=1.0)`), on any data.
 
@@ -95,9 +99,10 @@ class DenoisingAutoencoder(GradientFitted, Encoder, Decoder, Reconstructor, Rest
 
 
 def _default_network(x_shape: Shape, z_size: int | None, distortion: Likelihood | Distortion) -> Network:
-    """Of a photograph that is to be restored nothing can be thrown away, unless a size of the code is asked for."""
-    large = len(x_shape) in (2, 3) and math.prod(x_shape) > MAX_DENSE_VALUES
-    if large and z_size is None and distortion.raw_channels == 1:
-        return FullResolution()
+    """Of what is to be restored nothing can be thrown away, unless a size of the code is asked for."""
     squared = isinstance(distortion, Gaussian) and distortion.scale is not None
-    return default_network(x_shape, linear_path=squared)
+    n_values = math.prod(x_shape)
+    small = n_values <= MAX_DENSE_VALUES
+    if not squared or z_size is not None or len(x_shape) == 1 or (len(x_shape) == 2 and small):
+        return default_network(x_shape, linear_path=squared)
+    return FullResolution(32 if small else 48, 2 if small else 3, factor=1 if n_values <= TINY_IMAGE else 2)

@@ -23,11 +23,12 @@ def test_by_default_it_learns_noise_of_every_strength():
 @pytest.mark.parametrize(
     ("x_shape", "arguments", "network"),
     [
-        ((1, 8, 8), {}, MLP),
+        ((1, 8, 8), {}, FullResolution),
+        ((4, 5), {}, MLP),
         ((13,), {}, MLP),
         ((3, 32, 32), {}, FullResolution),
         ((1, 2000), {}, FullResolution),
-        ((3, 32, 32), {"distortion": CrossEntropy()}, FullResolution),
+        ((3, 32, 32), {"distortion": CrossEntropy()}, Convolutional),
         ((3, 32, 32), {"distortion": Categorical(4)}, Convolutional),
         ((3, 32, 32), {"z_size": 20}, Convolutional),
     ],
