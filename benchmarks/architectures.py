@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import likely
-from benchmarks.data import mnist, parser, say
+from benchmarks.data import mnist, parser, say, squared_error
 from likely.evaluation import linear_probe_accuracy
 from likely.networks import MLP, Convolutional, Network, WhatWhere
 
@@ -21,12 +21,6 @@ SETTINGS: dict[str, Any] = {"calibrate": "none", "test": 0.0, "z_size": Z_SIZE}
 def n_parameters(fitted: likely.Fitted) -> int:
     """Of the model, each counted once."""
     return sum(parameter.numel() for parameter in fitted.model.parameters())
-
-
-def squared_error(fitted: likely.Fitted, images: np.ndarray) -> float:
-    """Per image, pixels in [0, 1]."""
-    again = np.asarray(fitted.reconstruct(images), np.float64)
-    return float((((again - images) / 255) ** 2).sum((1, 2)).mean())
 
 
 def fitted_to(images: np.ndarray, network: Network, given: argparse.Namespace) -> likely.Fitted:

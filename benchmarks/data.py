@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
+import likely
+
 
 def parser(about: str | None) -> argparse.ArgumentParser:
     """An argument parser that knows --data."""
@@ -28,6 +30,12 @@ def mnist(folder: Path | None) -> dict[str, np.ndarray]:
     """MNIST by part, (n, 28, 28) uint8."""
     with np.load(find(folder, "mnist.npz")) as file:
         return dict(file)
+
+
+def squared_error(fitted: likely.Fitted, images: np.ndarray) -> float:
+    """Per image, pixels in [0, 1]; reconstructions as they come, not clipped."""
+    again = np.asarray(fitted.reconstruct(images), np.float64)
+    return float((((again - images) / 255) ** 2).sum((1, 2)).mean())
 
 
 def say(**figures: Any) -> None:

@@ -4,20 +4,12 @@ Published (Hinton & Salakhutdinov, 2006): 3.00 with 784-1000-500-250-30, PCA 13.
 theirs; training images are distorted a little at each step, without which it learns its training images by heart.
 """
 
-import numpy as np
-
 import likely
-from benchmarks.data import mnist, parser, say
+from benchmarks.data import mnist, parser, say, squared_error
 from likely.data.augmentation import Warp
 
 GENTLE = Warp(degrees=5.0, scale=0.05, shear=0.05, shift=0.02, strength=0.01)
 """Half of what leaves a digit that digit: more of it is more to learn than half an hour teaches."""
-
-
-def squared_error(fitted: likely.Fitted, images: np.ndarray) -> float:
-    """Per image, pixels in [0, 1]; reconstructions as they come, not clipped."""
-    again = np.asarray(fitted.reconstruct(images), np.float64)
-    return float((((again - images) / 255) ** 2).sum((1, 2)).mean())
 
 
 def main() -> None:
