@@ -13,6 +13,7 @@ import likely.training.greedy as greedy
 from likely.contract import Layered, Objective
 from likely.corruptions import Downsampling, Erasing, GaussianNoise, ZeroMasking
 from likely.data.feed import TensorFeed
+from likely.data.split import split_rows
 from likely.errors import Diverged, Interrupted, UserError
 from likely.likelihoods import Gaussian
 from likely.models import Autoencoder
@@ -22,6 +23,8 @@ from likely.persistence import Checkpoints
 from likely.pretraining import Greedy
 from likely.rng import seeded
 from likely.training import TrainConfig, train
+from likely.training.descent import Task
+from likely.training.interrupts import StopRequest
 from tests.training.kinds import assert_same, assert_same_state, without_time
 
 CONFIG = TrainConfig(epochs=4, batch_size=16, warmup=5, checkpoint_steps=1)
@@ -341,16 +344,27 @@ def test_layers_train_for_the_epochs_that_were_given_or_a_share_of_the_wholes():
         assert history.rows[-1]["step"] == history.total_steps == 23
 
 
-@pytest.mark.parametrize("time_limit", [0.5])
-def test_under_a_time_limit_the_layers_share_their_part_of_it(time_limit):
-    config = TrainConfig(time_limit=time_limit, batch_size=16, warmup=5, patience=None)
+def test_under_a_time_limit_the_layers_share_their_part_of_it():
+    feed = TensorFeed(rows(8))
+    split = split_rows(len(feed), 0, calibration=0, test=0)
+    task = Task(feed, split, TrainConfig(time_limit=10.0), None, lambda now: None, StopRequest())
+    stages = greedy._Stages(deep(Greedy()), task)
+    limits = []
+    for took in (1.0, 2.5, 0.3):
+        limits.append(stages._config(len(stages.done)).time_limit)
+        stages.done.append(greedy.Done([], 1, took))
+    limits.append(stages._config(len(stages.done)).time_limit)
+    part = greedy.TIME_SHARE * 10.0
+    # What one layer leaves the next ones have, and what all leave the whole.
+    assert limits == pytest.approx([part / 3, (part - 1.0) / 2, part - 3.5, 10.0 - 3.8])
+
+
+def test_a_time_limit_is_told_and_ends_every_layer():
     seen = []
+    config = TrainConfig(time_limit=0.2, batch_size=16, warmup=5, patience=None)
     _, history = run_of("plain", config, on_progress=seen.append)
-    ends = {row.get("layer", 4): row["seconds"] for row in history.rows}
-    part = greedy.TIME_SHARE * time_limit / 3
-    assert [ends[1], ends[2], ends[3]] == pytest.approx([part, 2 * part, 3 * part], rel=0.5)
-    assert ends[4] == pytest.approx(time_limit, rel=0.3)
-    assert all(p.remaining is None or p.remaining <= time_limit for p in seen)
+    assert {row.get("layer") for row in history.rows} == {1, 2, 3, None}
+    assert all(p.remaining <= 0.2 for p in seen if p.doing.startswith("layer") and p.remaining is not None)
 
 
 def test_epochs_of_layers_and_a_time_limit_exclude_each_other():
