@@ -221,6 +221,27 @@ def test_layers_are_the_network_cut(network):
     assert torch.allclose(back, model.reconstruct(x), atol=1e-6)
 
 
+def test_dropout_leaves_out_as_much_as_it_says_of_each_layer_and_of_none_outside_of_training():
+    network = MLP((2000,), activation="relu", code_activation="relu", dropout=0.3, input_dropout=0.1)
+    codec = network.build((500,), code_size=3000, z_size=3000)
+    x = torch.rand(8, 500)
+
+    def shares_off() -> list[float]:
+        kept = []
+        layers = [module for module in codec.modules() if isinstance(module, nn.Dropout)]
+        hooks = [layer.register_forward_hook(lambda _, given, out: kept.append(out)) for layer in layers]
+        codec.encode(x)
+        for hook in hooks:
+            hook.remove()
+        return [float((out == 0).float().mean()) for out in kept]
+
+    off = codec.eval() and shares_off()
+    dropped = codec.train() and shares_off()
+    expected = [0.1, 0.3 + 0.7 * off[1], 0.3 + 0.7 * off[2]]
+    assert dropped == pytest.approx(expected, abs=0.03)
+    assert not MLP((5,), dropout=0.3).build((4,), code_size=2, z_size=2).code_dropout.p
+
+
 @pytest.mark.parametrize("network", [WhatWhere((4,)), FullResolution(4), MLP((4,), linear_path=True)])
 def test_what_cannot_be_cut_says_so(network):
     codec = network.build((1, 4, 4), code_size=32, z_size=32)

@@ -98,6 +98,7 @@ class DeepCodec(Codec):
         raw_channels: how many numbers it gives per value of x.
         linear_path: adds the linear maps.
         code_activation: applied to the code last.
+        code_dropout: the share of a code's values that is left out at each training step.
         layers: the same modules pair by pair, for training layer by layer.
     """
 
@@ -112,12 +113,14 @@ class DeepCodec(Codec):
         raw_channels: int,
         linear_path: bool,
         code_activation: nn.Module | None = None,
+        code_dropout: float = 0.0,
         layers: tuple[Layer, ...] = (),
     ) -> None:
         super().__init__()
         self.raw_shape = (raw_channels * x_shape[0], *x_shape[1:])
         self.features, self.head, self.decoder = features, head, decoder
         self.code_activation = nn.Identity() if code_activation is None else code_activation
+        self.code_dropout = nn.Dropout(code_dropout)
         n_values = math.prod(x_shape)
         self.linear_encoder = nn.Linear(n_values, head.out_features) if linear_path else None
         self.linear_decoder = nn.Linear(z_size, raw_channels * n_values) if linear_path else None
@@ -130,7 +133,7 @@ class DeepCodec(Codec):
         code: Tensor = self.head(beside(self.features(x), condition))
         if self.linear_encoder is not None:
             code = code + self.encoder_gain * self.linear_encoder(x.flatten(1))
-        activated: Tensor = self.code_activation(code)
+        activated: Tensor = self.code_dropout(self.code_activation(code))
         return activated
 
     def decode(self, z: Tensor, condition: Tensor | None = None) -> Tensor:

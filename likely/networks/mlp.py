@@ -21,7 +21,8 @@ class MLP(Network):
         activation: after each hidden layer.
         linear_path: adds a linear map beside the deep one (see `DeepCodec`).
         code_activation: of the code itself; None leaves it linear.
-        dropout: the share of hidden values that is left out at each training step (Srivastava et al., 2014).
+        dropout: the share of hidden values that is left out at each training step (Srivastava et al., 2014); a code
+            with an activation is a hidden layer like the others.
         input_dropout: the same of the values of x.
         tied: the decoder's weights are the encoder's, transposed.
     """
@@ -63,6 +64,7 @@ class MLP(Network):
             raw_channels=raw_channels,
             linear_path=self.linear_path,
             code_activation=code_activation,
+            code_dropout=0.0 if code_activation is None else self.dropout,
             layers=self._layers([*features, [head, code_activation or nn.Identity()]], decoder, x_shape, raw_channels),
         )
 
