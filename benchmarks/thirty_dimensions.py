@@ -16,7 +16,7 @@ def main() -> None:
     """A line for PCA, one for the deep autoencoder."""
     arguments = parser(__doc__)
     arguments.add_argument("--seconds", type=float, default=1650.0, help="of training")
-    arguments.add_argument("--learning-rate", type=float, default=2e-3)
+    arguments.add_argument("--learning-rate", type=float, default=1e-3)
     arguments.add_argument("--batch-size", type=int, default=128)
     arguments.add_argument("--plain", action="store_true", help="without distortions of the training images")
     given = arguments.parse_args()

@@ -46,7 +46,7 @@ class Augmentation(abc.ABC):
 
 
 class Displacement(Augmentation):
-    """An augmentation that reads each pixel at another place, between pixels bilinearly."""
+    """An augmentation that reads each pixel at another place, between pixels bicubically."""
 
     padding: Padding
 
