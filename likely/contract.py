@@ -10,6 +10,7 @@ logarithms, in nats, of x as the model is given it. Values (NaN, range) are chec
 import abc
 import inspect
 import itertools
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, final
@@ -21,6 +22,10 @@ Shape = tuple[int, ...]
 
 N_SEEN_CONDITIONS = 1024
 """How many training conditions a conditional model remembers, to sample from when it is given none."""
+
+
+MAX_ROWS_AT_ONCE = 8192
+"""How many (sample, row) pairs a bound decodes at once: its memory, whatever the number of samples."""
 
 
 class Batch(NamedTuple):
@@ -341,6 +346,99 @@ class BoundedDensity(Density):
     def _log_prob_bound(self, x: Tensor, condition: Tensor | None, n_samples: int) -> Tensor: ...
 
 
+class Belief(Protocol):
+    """q(z | x) for some rows: what x says of its code."""
+
+    def draw(self, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes from standard normal noise, reparameterized.
+
+        Args:
+            noise: (k, batch, *z_shape), or (k, 1, *z_shape) for the same noise in all rows.
+
+        Returns:
+            z (k, batch, *z_shape), and log q(z | x) (k, batch).
+        """
+
+
+class LatentDensity(BoundedDensity, Decoder):
+    """p(x) is the integral of p(x | z) p(z) over codes z; a posterior q(z | x) is what its bound samples from.
+
+    The bound of k samples is that of Importance Weighted Autoencoders (Burda et al., 2016), arXiv:1509.00519,
+    equation 8.
+    """
+
+    @final
+    def posterior(self, x: Tensor, condition: Tensor | None = None) -> Belief:
+        """q(z | x) for each row.
+
+        Args:
+            x: (batch, *x_shape).
+            condition: (batch, *condition_shape), or None.
+        """
+        self._check("x", x, self.x_shape, condition)
+        return self._posterior(x, condition)
+
+    @final
+    def log_weights(self, x: Tensor, condition: Tensor | None = None, *, n_samples: int = 1) -> Tensor:
+        """log p(x, z) - log q(z | x) for draws z from q; the mean of their exponentials is p(x) in mean.
+
+        All rows share the noise, so that the answer for a row does not depend on its neighbours.
+
+        Args:
+            x: (batch, *x_shape).
+            condition: (batch, *condition_shape), or None.
+            n_samples: draws per row.
+
+        Returns:
+            (n_samples, batch), nats.
+        """
+        belief = self.posterior(x, condition)
+        like = next(self.parameters())
+        noise = torch.randn(n_samples, 1, *self.z_shape, dtype=like.dtype, device=like.device)
+        pieces = noise.split(max(1, MAX_ROWS_AT_ONCE // len(x)))
+        return torch.cat([self._log_weights(x, condition, *belief.draw(piece)) for piece in pieces])
+
+    @final
+    def log_prior(self, z: Tensor) -> Tensor:
+        """log p(z) of each code: z (batch, *z_shape), returns (batch,) nats."""
+        return self._log_prior(z)
+
+    @final
+    def log_likelihood(self, x: Tensor, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """log p(x | z) of each row with its code: x (batch, *x_shape), z (batch, *z_shape), returns (batch,) nats."""
+        self._check("z", z, self.z_shape, condition)
+        return self._log_likelihood(x, z, condition)
+
+    @final
+    @torch.no_grad()
+    def draw_prior(self, n: int) -> Tensor:
+        """Codes from p(z): (n, *z_shape)."""
+        return self._draw_prior(n)
+
+    def _log_weights(self, x: Tensor, condition: Tensor | None, z: Tensor, log_q: Tensor) -> Tensor:
+        k = len(z)
+        rows = x.repeat(k, *[1] * (x.ndim - 1))
+        conditions = None if condition is None else condition.repeat(k, *[1] * (condition.ndim - 1))
+        codes = z.flatten(0, 1)
+        log_joint = self._log_likelihood(rows, codes, conditions) + self._log_prior(codes)
+        return log_joint.view(k, -1) - log_q
+
+    def _log_prob_bound(self, x: Tensor, condition: Tensor | None, n_samples: int) -> Tensor:
+        return self.log_weights(x, condition, n_samples=n_samples).logsumexp(0) - math.log(n_samples)
+
+    @abc.abstractmethod
+    def _posterior(self, x: Tensor, condition: Tensor | None) -> Belief: ...
+
+    @abc.abstractmethod
+    def _log_prior(self, z: Tensor) -> Tensor: ...
+
+    @abc.abstractmethod
+    def _log_likelihood(self, x: Tensor, z: Tensor, condition: Tensor | None) -> Tensor: ...
+
+    @abc.abstractmethod
+    def _draw_prior(self, n: int) -> Tensor: ...
+
+
 class Energy(Model):
     """Knows -log p(x) up to a constant that nobody knows: good for ranking, for nothing else."""
 
@@ -385,6 +483,32 @@ class Restorer(Model):
 
     @abc.abstractmethod
     def _restore(self, y: Tensor, operator: Operator, condition: Tensor | None) -> Tensor: ...
+
+
+class ImputesMissing(Restorer):
+    """Draws what could stand where values are missing, so that a restoration has its uncertainty."""
+
+    @final
+    @torch.no_grad()
+    def draw_restorations(
+        self, y: Tensor, operator: Operator, condition: Tensor | None = None, *, n_samples: int = 1
+    ) -> Tensor:
+        """Draws of x given y = operator(x): of p(x_missing | x_observed), beside what was observed.
+
+        Args:
+            y: (batch, *x_shape), NaN where something is missing.
+            operator: what became of x.
+            condition: (batch, *condition_shape), or None.
+            n_samples: draws per row.
+
+        Returns:
+            (n_samples, batch, *x_shape).
+        """
+        self._check_condition(condition, len(y))
+        return self._draw_restorations(y, operator, condition, n_samples)
+
+    @abc.abstractmethod
+    def _draw_restorations(self, y: Tensor, operator: Operator, condition: Tensor | None, n_samples: int) -> Tensor: ...
 
 
 class TakesMissing(Model):
