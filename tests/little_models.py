@@ -1,4 +1,4 @@
-"""Three families that are not built yet, as small as they come: they prove that the contract has room for them."""
+"""Families as small as they come: three that are not built yet, and one whose every number is known by formula."""
 
 import math
 from collections.abc import Mapping
@@ -9,11 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from likely.contract import (
+    Belief,
     Decoder,
     Encoder,
     Energy,
     ExactDensity,
     GradientFitted,
+    LatentDensity,
     NoHeldOutObjective,
     Objective,
     Player,
@@ -117,3 +119,52 @@ class LittleRBM(NoHeldOutObjective, Encoder, Decoder, Sampler, Energy):
     def _sample(self, n: int, condition: Tensor | None) -> Tensor:
         start = torch.bernoulli(torch.full((n, *self.x_shape), 0.5, dtype=self.weight.dtype))
         return self.gibbs(start, 500)
+
+
+class LittleBelief:
+    """A normal distribution over codes: loc (batch, z_size), triangle (z_size, z_size), the same for all rows."""
+
+    def __init__(self, loc: Tensor, triangle: Tensor) -> None:
+        self.q = torch.distributions.MultivariateNormal(loc, scale_tril=triangle)
+
+    def draw(self, noise: Tensor) -> tuple[Tensor, Tensor]:
+        z = self.q.loc + noise @ self.q.scale_tril[0].T
+        return z, self.q.log_prob(z)
+
+
+@final
+class LittleLinear(GradientFitted, LatentDensity):
+    """x = W z + noise: everything is known by formula. Its posterior is exact but for `shift` and `stretch`."""
+
+    def __init__(
+        self, x_shape: Shape, z_size: int = 3, scale: float = 0.5, shift: float = 0.0, stretch: float = 1.0
+    ) -> None:
+        super().__init__(x_shape)
+        self.z_size, self.z_shape, self.scale, self.shift, self.stretch = z_size, (z_size,), scale, shift, stretch
+        self.weight = nn.Parameter(torch.randn(math.prod(x_shape), z_size))
+
+    def exact(self, x: Tensor) -> Tensor:
+        """log p(x): (batch,)."""
+        covariance = self.weight @ self.weight.T + self.scale**2 * torch.eye(len(self.weight)).to(self.weight)
+        return torch.distributions.MultivariateNormal(covariance.new_zeros(len(covariance)), covariance).log_prob(x)
+
+    def _posterior(self, x: Tensor, condition: Tensor | None) -> Belief:
+        precision = self.weight.T @ self.weight / self.scale**2 + torch.eye(self.z_size).to(self.weight)
+        covariance = torch.linalg.inv(precision)
+        loc = x @ self.weight @ covariance / self.scale**2
+        return LittleBelief(loc + self.shift, self.stretch * torch.linalg.cholesky(covariance))
+
+    def _log_prior(self, z: Tensor) -> Tensor:
+        return -0.5 * (z.square() + math.log(2 * math.pi)).sum(1)
+
+    def _log_likelihood(self, x: Tensor, z: Tensor, condition: Tensor | None) -> Tensor:
+        return torch.distributions.Normal(self._decode(z, None), self.scale).log_prob(x).sum(1)
+
+    def _draw_prior(self, n: int) -> Tensor:
+        return torch.randn(n, self.z_size, dtype=self.weight.dtype)
+
+    def _decode(self, z: Tensor, condition: Tensor | None) -> Tensor:
+        return z @ self.weight.T
+
+    def _objective(self, x: Tensor, condition: Tensor | None, player: str) -> Objective:
+        return Objective(-self._log_prob_bound(x, condition, 1))

@@ -1,0 +1,166 @@
+"""log p(x) by importance samples of the posterior: how much tighter than by one sample, and how far to be trusted."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from likely.contract import LatentDensity
+from likely.rng import preserved, restart
+
+ROWS_AT_ONCE = 256
+WEIGHTS_AT_ONCE = 4_000_000
+"""Rows are estimated so many at a time, and at most so many (sample, row) pairs of them."""
+
+
+@dataclass(frozen=True)
+class LogProbEstimate:
+    """log p(x) of rows, as the logarithm of a mean of k random weights whose expectation is p(x).
+
+    In mean such an estimate is at most log p(x): it is short of it by about `error` squared / 2, and by more where few
+    weights count. Rows share their noise, so their errors go together: `mean_error` knows it.
+
+    Attributes:
+        log_prob: (n,), the estimate of each row, nats.
+        error: (n,), its standard error by the delta method, std of the weights / their mean / sqrt(k), nats; too small
+            where `effective_samples` is less than about ten. NaN where k is 1.
+        effective_samples: (n,), (sum of weights)^2 / sum of squared weights: k where all count alike, 1 where one does.
+        one_sample: (n,), the bound by one sample: the mean over k draws, nats.
+        mean_error: the standard error of the mean of `log_prob` over the rows, as an estimate for these very rows.
+        n_samples: k.
+    """
+
+    log_prob: Tensor
+    error: Tensor
+    effective_samples: Tensor
+    one_sample: Tensor
+    mean_error: float
+    n_samples: int
+
+    def __len__(self) -> int:
+        return len(self.log_prob)
+
+    @property
+    def mean(self) -> float:
+        """The mean of `log_prob` over the rows."""
+        return float(self.log_prob.mean())
+
+
+@dataclass(frozen=True)
+class OneSampleBound:
+    """The bound by one sample of each row in its two addends, -distortion - rate.
+
+    Attributes:
+        distortion: (n,), -log p(x | z) in mean over z from the posterior, nats.
+        rate: (n,), log q(z | x) - log p(z) in mean over z from the posterior, nats: what the code says of the row.
+    """
+
+    distortion: Tensor
+    rate: Tensor
+
+
+@torch.no_grad()
+def importance_estimate(
+    model: LatentDensity, x: Tensor, condition: Tensor | None = None, *, n_samples: int = 1000, seed: int = 0
+) -> LogProbEstimate:
+    """log p(x) by importance samples from the posterior.
+
+    Args:
+        model: in evaluation mode.
+        x: (n, *x_shape); in memory at once are as many (sample, row) pairs as `likely.contract` allows.
+        condition: (n, *condition_shape), or None.
+        n_samples: draws per row.
+        seed: of the noise, which is the same for every row.
+
+    Returns:
+        The estimate, float64, on the CPU.
+
+    Raises:
+        ValueError: if there are no rows, or `n_samples` is smaller than 1.
+
+    Reference: Importance Weighted Autoencoders (Burda et al., 2016), arXiv:1509.00519, equation 8; for the effective
+        sample size, A note on importance sampling using standardized weights (Kong, 1992)
+    """
+    if n_samples < 1:
+        raise ValueError(f"n_samples must be at least 1, got {n_samples}")
+    if not len(x):
+        raise ValueError("log p(x) is estimated for at least one row, got none")
+    size = max(1, min(ROWS_AT_ONCE, WEIGHTS_AT_ONCE // n_samples))
+    pieces = []
+    with preserved():
+        for rows, given in _pieces(x, condition, size):
+            restart("importance", seed)
+            pieces.append(estimated(model.log_weights(rows, given, n_samples=n_samples)))
+    return joined([piece for piece, _ in pieces], [shares for _, shares in pieces])
+
+
+@torch.no_grad()
+def one_sample_bound(
+    model: LatentDensity, x: Tensor, condition: Tensor | None = None, *, n_samples: int = 1, seed: int = 0
+) -> OneSampleBound:
+    """The evidence lower bound of each row, split into distortion and rate.
+
+    Args:
+        model: in evaluation mode.
+        x: (n, *x_shape).
+        condition: (n, *condition_shape), or None.
+        n_samples: draws per row that both are the mean of.
+        seed: of the noise, which is the same for every row.
+
+    Returns:
+        Both, float64, on the CPU.
+    """
+    distortions, rates = [], []
+    with preserved():
+        for rows, given in _pieces(x, condition, ROWS_AT_ONCE):
+            restart("one sample", seed)
+            like = next(model.parameters())
+            noise = torch.randn(n_samples, 1, *model.z_shape, dtype=like.dtype, device=like.device)
+            belief = model.posterior(rows, given)
+            distortion, rate = torch.zeros(2, len(rows), dtype=torch.float64)
+            for each in noise.split(1):
+                z, log_q = (drawn.squeeze(0) for drawn in belief.draw(each))
+                distortion -= model.log_likelihood(rows, z, given).double().cpu() / n_samples
+                rate += (log_q - model.log_prior(z)).double().cpu() / n_samples
+            distortions.append(distortion)
+            rates.append(rate)
+    return OneSampleBound(torch.cat(distortions), torch.cat(rates))
+
+
+def estimated(log_weights: Tensor) -> tuple[LogProbEstimate, Tensor]:
+    """What log-weights (k, n) say of n rows, and how much of their estimates each sample carries, in sum: (k,)."""
+    log_w = log_weights.double().cpu()
+    k, n = log_w.shape
+    total = log_w.logsumexp(0)
+    effective = (2 * total - (2 * log_w).logsumexp(0)).exp()
+    error = ((k / effective - 1).clamp_min(0) / (k - 1)).sqrt() if k > 1 else torch.full_like(total, math.nan)
+    shares = k * (log_w - total).exp().sum(1)
+    estimate = LogProbEstimate(
+        total - math.log(k), error, effective, log_w.mean(0), _mean_error(shares, n), n_samples=k
+    )
+    return estimate, shares
+
+
+def joined(pieces: list[LogProbEstimate], shares: list[Tensor]) -> LogProbEstimate:
+    """Estimates of all rows, from those of some rows after others whose samples had the same noise."""
+    n = sum(map(len, pieces))
+    return LogProbEstimate(
+        torch.cat([piece.log_prob for piece in pieces]),
+        torch.cat([piece.error for piece in pieces]),
+        torch.cat([piece.effective_samples for piece in pieces]),
+        torch.cat([piece.one_sample for piece in pieces]),
+        _mean_error(torch.stack(shares).sum(0), n),
+        pieces[0].n_samples,
+    )
+
+
+def _mean_error(shares: Tensor, n: int) -> float:
+    """The delta method for the mean of n logarithms: sample j moves it by the mean of its relative weights."""
+    k = len(shares)
+    return float((shares / n).std() / math.sqrt(k)) if k > 1 else math.nan
+
+
+def _pieces(x: Tensor, condition: Tensor | None, size: int) -> list[tuple[Tensor, Tensor | None]]:
+    rows = x.split(size)
+    return list(zip(rows, [None] * len(rows) if condition is None else condition.split(size), strict=True))
