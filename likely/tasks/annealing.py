@@ -20,7 +20,7 @@ STEEPNESS = 4.0
 
 FIRST_STEP = 0.5
 ACCEPTANCE = 0.65
-ADAPTATION = 0.3
+ADAPTATION = 0.5
 """The step size of a row changes by exp(ADAPTATION * (acceptance - ACCEPTANCE)) from one temperature to the next."""
 
 JITTER = 0.2

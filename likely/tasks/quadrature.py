@@ -17,9 +17,7 @@ COARSEST, FINEST = 60, 960
 
 
 @torch.no_grad()
-def quadrature(
-    model: LatentDensity, x: Tensor, condition: Tensor | None = None, *, tolerance: float = 1e-4
-) -> Tensor:
+def quadrature(model: LatentDensity, x: Tensor, condition: Tensor | None = None, *, tolerance: float = 1e-4) -> Tensor:
     """log of the integral of p(x | z) p(z) over codes of one or two values, by the trapezoidal rule.
 
     For smooth functions that vanish at the edge the rule converges exponentially in the number of points: the grid is
