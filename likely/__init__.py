@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from likely.data import open_source
     from likely.errors import DataError, Diverged, Interrupted, ModelFileError, UnknownName, Unsupported, UserError
+    from likely.exploring import Manifold, analogy, interpolate, manifold, relabel, traverse
     from likely.fitted import Fitted, Scores, load
     from likely.fitting import fit
     from likely.registry import Spec, register
@@ -21,6 +22,7 @@ _HOMES = {
     "Diverged": "likely.errors",
     "Fitted": "likely.fitted",
     "Interrupted": "likely.errors",
+    "Manifold": "likely.exploring",
     "ModelFileError": "likely.errors",
     "Scores": "likely.fitted",
     "Spec": "likely.registry",
@@ -28,11 +30,16 @@ _HOMES = {
     "UnknownName": "likely.errors",
     "Unsupported": "likely.errors",
     "UserError": "likely.errors",
+    "analogy": "likely.exploring",
     "fit": "likely.fitting",
+    "interpolate": "likely.exploring",
     "load": "likely.fitted",
+    "manifold": "likely.exploring",
     "open_source": "likely.data",
     "register": "likely.registry",
+    "relabel": "likely.exploring",
     "train": "likely.training",
+    "traverse": "likely.exploring",
 }
 
 __all__ = [
@@ -40,6 +47,7 @@ __all__ = [
     "Diverged",
     "Fitted",
     "Interrupted",
+    "Manifold",
     "ModelFileError",
     "Scores",
     "Spec",
@@ -47,11 +55,16 @@ __all__ = [
     "UnknownName",
     "Unsupported",
     "UserError",
+    "analogy",
     "fit",
+    "interpolate",
     "load",
+    "manifold",
     "open_source",
     "register",
+    "relabel",
     "train",
+    "traverse",
 ]
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from likely import persistence
-from likely.contract import Decoder, Density, Encoder, Model, Operator, Reconstructor, Restorer, Sampler, TakesMissing
+from likely.contract import Batch, Decoder, Density, Encoder, Model, Operator, Reconstructor, Restorer, Sampler, TakesMissing
 from likely.corruptions import Corruption
 from likely.corruptions import Operator as DrawnOperator
 from likely.data import Rows, Schema, Source, open_source
@@ -232,6 +232,29 @@ class Fitted:
         with preserved(), torch.inference_mode():
             restart(seed, "sample")
             return torch.cat([model.sample(len(ids), self._condition(condition, ids)).cpu() for ids in self._chunks(n)])
+
+    # For what asks the model more than one thing at once: `likely.exploring`.
+
+    def batch(self, rows: Any, *, condition: Any = None) -> Batch:
+        """Rows as the model takes them, where it lives: x (n, *x_shape), and their condition if it takes one."""
+        source = rows if isinstance(rows, Source) else open_source(rows)
+        labels = self._labels(source, condition)
+        x = self._answer_tensor(source, labels, lambda x, condition: x)
+        return Batch(x.to(self._device), self.condition(labels, len(x)))
+
+    def condition(self, labels: Any, n: int) -> Tensor | None:
+        """n labels as the model takes them: (n, *condition_shape), or None where there are none.
+
+        Raises:
+            DataError: if one was not seen at fit; names the classes.
+            Unsupported: if there are labels, and the model was fitted without.
+        """
+        return self._condition(labels, np.arange(n))
+
+    def ask(self, question: Callable[[], Tensor]) -> Tensor:
+        """What a question about the model comes to, asked in evaluation mode and without gradients."""
+        with self._answering():
+            return question().cpu()
 
     # Where it lives.
 
