@@ -368,7 +368,7 @@ class LatentDensity(BoundedDensity, Decoder):
     """
 
     @final
-    def posterior(self, x: Tensor, condition: Tensor | None = None) -> Belief:
+    def infer(self, x: Tensor, condition: Tensor | None = None) -> Belief:
         """q(z | x) for each row.
 
         Args:
@@ -376,7 +376,7 @@ class LatentDensity(BoundedDensity, Decoder):
             condition: (batch, *condition_shape), or None.
         """
         self._check("x", x, self.x_shape, condition)
-        return self._posterior(x, condition)
+        return self._infer(x, condition)
 
     @final
     def log_weights(self, x: Tensor, condition: Tensor | None = None, *, n_samples: int = 1) -> Tensor:
@@ -392,7 +392,7 @@ class LatentDensity(BoundedDensity, Decoder):
         Returns:
             (n_samples, batch), nats.
         """
-        belief = self.posterior(x, condition)
+        belief = self.infer(x, condition)
         like = next(self.parameters())
         noise = torch.randn(n_samples, 1, *self.z_shape, dtype=like.dtype, device=like.device)
         pieces = noise.split(max(1, MAX_ROWS_AT_ONCE // len(x)))
@@ -427,7 +427,7 @@ class LatentDensity(BoundedDensity, Decoder):
         return self.log_weights(x, condition, n_samples=n_samples).logsumexp(0) - math.log(n_samples)
 
     @abc.abstractmethod
-    def _posterior(self, x: Tensor, condition: Tensor | None) -> Belief: ...
+    def _infer(self, x: Tensor, condition: Tensor | None) -> Belief: ...
 
     @abc.abstractmethod
     def _log_prior(self, z: Tensor) -> Tensor: ...

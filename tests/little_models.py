@@ -148,7 +148,7 @@ class LittleLinear(GradientFitted, LatentDensity):
         covariance = self.weight @ self.weight.T + self.scale**2 * torch.eye(len(self.weight)).to(self.weight)
         return torch.distributions.MultivariateNormal(covariance.new_zeros(len(covariance)), covariance).log_prob(x)
 
-    def _posterior(self, x: Tensor, condition: Tensor | None) -> Belief:
+    def _infer(self, x: Tensor, condition: Tensor | None) -> Belief:
         precision = self.weight.T @ self.weight / self.scale**2 + torch.eye(self.z_size).to(self.weight)
         covariance = torch.linalg.inv(precision)
         loc = x @ self.weight @ covariance / self.scale**2

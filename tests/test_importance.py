@@ -115,7 +115,7 @@ def test_one_sample_splits_into_distortion_and_rate():
     x = rows(model)
     split = one_sample_bound(model, x, n_samples=20_000)
     prior = torch.distributions.MultivariateNormal(torch.zeros(3).double(), torch.eye(3).double())
-    by_formula = torch.distributions.kl_divergence(model.posterior(x).q, prior)
+    by_formula = torch.distributions.kl_divergence(model.infer(x).q, prior)
     assert torch.allclose(split.rate, by_formula, atol=0.1)
     one = importance_estimate(model, x, n_samples=20_000, seed=9).one_sample
     assert torch.allclose(-split.distortion - split.rate, one, atol=0.1)
@@ -148,13 +148,13 @@ def test_rates_are_those_of_the_formula():
     model = linear(shift=0.2, stretch=1.2)
     x = rows(model, 600)
     prior = torch.distributions.MultivariateNormal(torch.zeros(3).double(), torch.eye(3).double())
-    by_formula = torch.distributions.kl_divergence(model.posterior(x).q, prior)
+    by_formula = torch.distributions.kl_divergence(model.infer(x).q, prior)
     use = code_use(model, x)
     assert torch.allclose(use.rate, by_formula, atol=0.3)
     assert use.unit_rates is None  # this belief has no formula
     assert use.n_active == 3
     assert not use.collapsed
-    drawn = model.posterior(x).draw(torch.randn(1000, 1, 3, dtype=torch.float64))[0].mean(0)
+    drawn = model.infer(x).draw(torch.randn(1000, 1, 3, dtype=torch.float64))[0].mean(0)
     assert torch.allclose(use.variance, drawn.var(0), rtol=0.2)
 
 

@@ -117,7 +117,7 @@ def one_sample_bound(
             restart("one sample", seed)
             like = next(model.parameters())
             noise = torch.randn(n_samples, 1, *model.z_shape, dtype=like.dtype, device=like.device)
-            belief = model.posterior(rows, given)
+            belief = model.infer(rows, given)
             distortion, rate = torch.zeros(2, len(rows), dtype=torch.float64)
             for each in noise.split(1):
                 z, log_q = (drawn.squeeze(0) for drawn in belief.draw(each))

@@ -87,7 +87,7 @@ def code_use(model: LatentDensity, x: Tensor, condition: Tensor | None = None, *
         for start in range(0, len(x), size):
             restart("code use", seed)
             rows, given = x[start : start + size], None if condition is None else condition[start : start + size]
-            belief = model.posterior(rows, given)
+            belief = model.infer(rows, given)
             z, log_q = belief.draw(_noise(model))
             log_p = model.log_prior(z.flatten(0, 1)).view_as(log_q)
             by_draws.append((log_q - log_p).double().mean(0).cpu())
@@ -109,7 +109,7 @@ def _rates(belief: Belief) -> Tensor | None:
 
 
 def _noise(model: LatentDensity) -> Tensor:
-    """Draws whose mean is 0 and whose mean square is 1 in each value, so that rates that are squares come out exactly."""
+    """Draws of mean 0 and mean square 1 in each value: rates that are squares of them come out exactly."""
     like = next(model.parameters())
     half = torch.randn(N_DRAWS // 2, 1, *model.z_shape, dtype=like.dtype, device=like.device)
     both = torch.cat([half, -half])
