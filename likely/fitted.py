@@ -16,7 +16,18 @@ import torch
 from torch import Tensor
 
 from likely import persistence
-from likely.contract import Batch, Decoder, Density, Encoder, Model, Operator, Reconstructor, Restorer, Sampler, TakesMissing
+from likely.contract import (
+    Batch,
+    Decoder,
+    Density,
+    Encoder,
+    Model,
+    Operator,
+    Reconstructor,
+    Restorer,
+    Sampler,
+    TakesMissing,
+)
 from likely.corruptions import Corruption
 from likely.corruptions import Operator as DrawnOperator
 from likely.data import Rows, Schema, Source, open_source

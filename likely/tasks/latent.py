@@ -1,4 +1,4 @@
-"""The space of codes: ways between rows, arithmetic, traversals, grids of quantiles, and codes under other conditions."""
+"""The space of codes: ways between rows, arithmetic, traversals, grids of quantiles, other conditions."""
 
 import math
 from collections.abc import Sequence
@@ -301,7 +301,7 @@ def _codes_of(model: Model, codes: Tensor | None, what: str) -> Tensor:
 
 @torch.no_grad()
 def _is_standard_normal(model: Model) -> bool:
-    """Whether p(z) = N(0, I): told by the density itself at some codes, so that any model with a prior is asked alike."""
+    """Whether p(z) = N(0, I): told by the density itself at some codes, so that all models are asked alike."""
     if not isinstance(model, LatentDensity):
         return False
     size, own = math.prod(model.z_shape), next(iter(model.state_dict().values()))
