@@ -24,7 +24,7 @@ ADAPTATION = 0.5
 """The step size of a row changes by exp(ADAPTATION * (acceptance - ACCEPTANCE)) from one temperature to the next."""
 
 JITTER = 0.2
-"""A move's step size is up to this share longer or shorter, or orbits whose length fits would come back to their start."""
+"""A move's step size is longer or shorter by up to this share: an orbit of some length would come back to its start."""
 
 
 @dataclass(frozen=True)
