@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from likely.cli.answering import encode, reconstruct, sample, score
+from likely.cli.answering import encode, interpolate, reconstruct, sample, score
 from likely.cli.judging import evaluate, report
 from likely.cli.learning import fit
 from likely.cli.looking import data, models
@@ -15,7 +15,7 @@ from likely.cli.outcomes import outcome
 from likely.cli.restoring import restore
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
-for verb in (data, models, fit, score, encode, reconstruct, restore, sample, evaluate, report):
+for verb in (data, models, fit, score, encode, reconstruct, restore, interpolate, sample, evaluate, report):
     app.command()(verb)
 
 

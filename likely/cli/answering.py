@@ -1,4 +1,4 @@
-"""`likely score`, `encode`, `reconstruct` and `sample`: what a fitted model answers."""
+"""`likely score`, `encode`, `reconstruct`, `interpolate` and `sample`: what a fitted model answers."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -6,15 +6,18 @@ import typer
 
 from likely.cli.options import Device, Directory, FalseAlarmRate, Source, as_rate, opened
 from likely.cli.screen import clean, facts, progress
+from likely.errors import UserError
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from likely.data import Source as DataSource
     from likely.fitted import Fitted, Scores
 
 Output = Annotated[
     str, typer.Option("--out", "-o", help="File (.npy, .npz, .csv, .parquet) or folder of PNG.", show_default=False)
+]
+WayOutput = Annotated[
+    str,
+    typer.Option("--out", "-o", help="File (.npy, .npz, .csv, .parquet), .png or folder of PNG.", show_default=False),
 ]
 ScoresOutput = Annotated[
     str | None, typer.Option("--out", "-o", help="File to write: .csv, .parquet or .npz.", show_default=False)
@@ -121,35 +124,81 @@ def reconstruct(directory: Directory, source: Source, output: Output, device: De
     print(f"Reconstructions of {len(rows):,} rows (means, in the units of the data) are in {clean(output)}")
 
 
+def interpolate(
+    directory: Directory,
+    source: Source,
+    output: WayOutput,
+    rows: Annotated[tuple[int, int], typer.Option(metavar="A B", help="The two rows, counted from 0.")],
+    steps: Annotated[int, typer.Option(min=2, help="How many rows, with both ends.")] = 9,
+    device: Device = "auto",
+) -> None:
+    """Write what lies between two rows, as the model decodes it.
+
+    The first and the last are the two rows' reconstructions. Between their codes the way is a great circle where the
+    model's prior is a standard normal, and else straight.
+    """
+    import numpy as np
+
+    from likely.cli.outputs import takes_pictures, write_rows, write_strip
+    from likely.data.subset import Subset
+    from likely.exploring import interpolate as between
+    from likely.reopening import open_like
+
+    fitted = opened(directory, device)
+    strip = output.lower().endswith(".png") and takes_pictures(fitted.schema)
+    _check_rows_output(output, fitted, *([".png"] if strip else []))
+    found = open_like(fitted.info, source)
+    for row in rows:
+        if not 0 <= row < len(found):
+            raise UserError(f"--rows {row}: {source} has {len(found):,} rows, numbered from 0 to {len(found) - 1}")
+    ends = [Subset(found, np.array([row])) for row in rows]
+    way = between(fitted, *ends, n_steps=steps)
+    if strip:
+        write_strip(output, way, fitted.schema)
+    else:
+        write_rows(output, way, fitted.schema)
+    names = " to ".join(found.place(row) for row in rows)
+    print(f"{steps:,} rows from {clean(names)} (means, in the units of the data) are in {clean(output)}")
+
+
 def sample(
     directory: Directory,
     output: Output,
-    n: Annotated[int, typer.Option("-n", min=1, help="How many rows.")] = 64,
+    n: Annotated[int, typer.Option("-n", min=1, help="How many rows, of each --condition.")] = 64,
     seed: Annotated[int, typer.Option(help="Which draws.")] = 0,
-    label: Annotated[
-        str | None, typer.Option(metavar="CLASS", help="Of a model fitted with --condition label.")
+    condition: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CLASS", help="Of this class, by a model fitted with --condition label; may be repeated."),
     ] = None,
     device: Device = "auto",
 ) -> None:
-    """Write new rows, drawn from the model."""
+    """Write new rows, drawn from the model.
+
+    With --condition they are of the classes that it names, and what is written names the class of each: in a column
+    of tables, in y of .npz, in index.csv of a folder. A conditional model that is told none draws as often as it saw.
+    """
+    import numpy as np
+
     from likely.cli.outputs import write_rows
 
     fitted = opened(directory, device)
     _check_rows_output(output, fitted)
-    with progress(f"drawing {n:,} rows") as bar:
+    labels = None if not condition else np.repeat(condition, n)
+    total = n if labels is None else len(labels)
+    with progress(f"drawing {total:,} rows") as bar:
         bar.update(0, None)
-        rows: Any = fitted.sample(n, condition=_condition(label, n), seed=seed)
-    write_rows(output, rows, fitted.schema)
-    print(f"{n:,} new rows (draws, in the units of the data) are in {clean(output)}")
+        rows: Any = fitted.sample(total, condition=labels, seed=seed)
+    write_rows(output, rows, fitted.schema, labels=None if labels is None else (_label_name(fitted), labels))
+    print(f"{total:,} new rows (draws, in the units of the data) are in {clean(output)}")
 
 
-def _condition(label: str | None, n: int) -> "np.ndarray | None":
-    import numpy as np
+def _label_name(fitted: "Fitted") -> str:
+    """What the column of labels was called at fit."""
+    options = (fitted.info.get("data") or {}).get("options") or {}
+    return str(options.get("label") or "label")
 
-    return None if label is None else np.full(n, label)
 
-
-def _check_rows_output(output: str, fitted: "Fitted") -> None:
+def _check_rows_output(output: str, fitted: "Fitted", *more: str) -> None:
     from likely.cli.outputs import check_output, kinds_of, takes_pictures
 
-    check_output(output, kinds_of(fitted.schema), folder=takes_pictures(fitted.schema))
+    check_output(output, (*kinds_of(fitted.schema), *more), folder=takes_pictures(fitted.schema))

@@ -56,15 +56,37 @@ def takes_pictures(schema: "Schema") -> bool:
     return schema.kind == "image" and schema.domain != "real" and _channels(schema) in (1, 2, 3, 4)
 
 
-def write_rows(output: str, rows: "Rows | Any", schema: "Schema", places: Sequence[str] | None = None) -> None:
-    """Writes rows, raw as the caller has them, to a file or as a folder of PNG files."""
+def write_rows(
+    output: str,
+    rows: "Rows | Any",
+    schema: "Schema",
+    places: Sequence[str] | None = None,
+    labels: tuple[str, np.ndarray] | None = None,
+) -> None:
+    """Writes rows, raw as the caller has them, to a file or as a folder of PNG files.
+
+    Args:
+        output: what the user typed.
+        rows: those to write.
+        schema: what they are.
+        places: of each; they stand in index.csv of a folder.
+        labels: their name and one for each row; a column of tables and of index.csv, the array y of .npz.
+    """
     suffix = Path(output).suffix.lower()
     if suffix in TABLES:
-        write_file(output, _table_bytes(_columns(rows, schema), suffix))
+        write_file(output, _table_bytes(_columns(rows, schema) | dict([labels] if labels else []), suffix))
     elif suffix:
-        write_file(output, _array_bytes({"X": np.asarray(rows)}, suffix))
+        arrays = {"X": np.asarray(rows)} | ({"y": labels[1]} if labels else {})
+        write_file(output, _array_bytes(arrays, suffix))
     else:
-        _write_pictures(output, np.asarray(rows), schema, places)
+        named = {"place": places} if places is not None else {}
+        _write_pictures(output, np.asarray(rows), schema, named | dict([labels] if labels else []))
+
+
+def write_strip(output: str, rows: np.ndarray, schema: "Schema") -> None:
+    """Writes images side by side as one PNG file."""
+    width = 2 if schema.channel_axis == 0 else 1
+    write_file(output, picture(np.concatenate(list(np.asarray(rows)), width), schema))
 
 
 def write_columns(output: str, columns: Columns) -> None:
@@ -92,7 +114,7 @@ def places_of(source: "Source") -> dict[str, Any]:
     return {"row": numbers, "place": [source.place(i) for i in range(len(source))]}
 
 
-def _columns(rows: Any, schema: "Schema") -> Columns:
+def _columns(rows: Any, schema: "Schema") -> dict[str, Any]:
     if isinstance(rows, np.ndarray):
         return {column.name: rows[:, i] for i, column in enumerate(schema.columns)} or {
             f"x{i}": rows[:, i] for i in range(rows.shape[1])
@@ -141,14 +163,14 @@ def _channels(schema: "Schema") -> int:
     return 1 if schema.channel_axis is None else schema.row_shape[schema.channel_axis]
 
 
-def _write_pictures(output: str, rows: np.ndarray, schema: "Schema", places: Sequence[str] | None) -> None:
-    """One PNG file a row, named by its number; index.csv names the rows where they have names."""
+def _write_pictures(output: str, rows: np.ndarray, schema: "Schema", columns: Columns) -> None:
+    """One PNG file a row, named by its number; index.csv says more of the rows where there is more to say."""
     names = [f"{i:0{max(4, len(str(len(rows))))}}.png" for i in range(len(rows))]
     with new_directory(output) as directory:
         for name, row in zip(names, rows, strict=True):
             create(directory / name, picture(row, schema))
-        if places is not None:
-            create(directory / "index.csv", _csv_bytes({"file": names, "place": places}))
+        if columns:
+            create(directory / "index.csv", _csv_bytes({"file": names, **columns}))
 
 
 def picture(row: np.ndarray, schema: "Schema") -> bytes:

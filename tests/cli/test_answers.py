@@ -95,18 +95,83 @@ def test_samples_follow_the_seed(table, likely, tmp_path):
 
 
 def test_images_become_a_folder_of_pictures(digits, likely, tmp_path):
-    assert likely("sample", "vae", "-n", 3, "--label", 7, "-o", tmp_path / "new").code == 0
-    assert likely("sample", "vae", "-n", 3, "--label", 7, "-o", tmp_path / "new.npy").code == 0
+    assert likely("sample", "vae", "-n", 3, "--condition", 7, "-o", tmp_path / "new").code == 0
+    assert likely("sample", "vae", "-n", 3, "--condition", 7, "-o", tmp_path / "new.npy").code == 0
     drawn = np.load(tmp_path / "new.npy")
-    assert sorted(each.name for each in (tmp_path / "new").iterdir()) == ["0000.png", "0001.png", "0002.png"]
+    names = ["0000.png", "0001.png", "0002.png"]
+    assert sorted(each.name for each in (tmp_path / "new").iterdir()) == [*names, "index.csv"]
+    assert read_csv(tmp_path / "new" / "index.csv") == [{"file": name, "label": "7"} for name in names]
     for i, row in enumerate(drawn):
         pixels = np.asarray(Image.open(tmp_path / "new" / f"{i:04d}.png"))
         np.testing.assert_array_equal(pixels, np.rint(row / 16 * 255))
 
 
-def test_a_condition_is_one_of_those_seen(digits, likely, tmp_path):
-    assert "'banana' was not seen" in likely("sample", "vae", "--label", "banana", "-o", tmp_path / "a").err
-    assert not (tmp_path / "a").exists()
+def test_a_condition_is_one_of_those_seen(digits, table, likely, tmp_path):
+    answer = likely("sample", digits / "vae", "--condition", "banana", "-o", tmp_path / "a")
+    assert answer.code == 2
+    assert "'banana' was not seen" in answer.err
+    assert "the classes are 0, 1, 2, 3, 4, 5, 6, 7, 8, 9" in answer.err
+    assert "takes none" in likely("sample", table / "모델", "--condition", "예", "-o", tmp_path / "a.csv").err
+    assert not list(tmp_path.iterdir())
+
+
+def test_several_conditions_are_drawn_by_turns_and_named(digits, likely, tmp_path):
+    answer = likely("sample", "vae", "-n", 2, "--condition", 7, "--condition", 3, "-o", tmp_path / "s.npz")
+    assert "4 new rows" in answer.out
+    drawn = np.load(tmp_path / "s.npz")
+    assert drawn["y"].tolist() == ["7", "7", "3", "3"]
+    expected = library.load("vae").sample(4, condition=["7", "7", "3", "3"])
+    np.testing.assert_array_equal(drawn["X"], expected)
+    assert library.open_source(tmp_path / "s.npz").labels.tolist() == ["7", "7", "3", "3"]
+
+
+def test_a_sampled_table_has_its_labels_under_their_own_name(here, likely):
+    write_table(here / "t.csv")
+    settings = ("--label", "병", "--drop", "번호", "--condition", "label", "--epochs", 1, "--set", "z_size=2")
+    assert likely("fit", "t.csv", "--model", "vae", *settings, "--out", "m").code == 0
+    assert likely("sample", "m", "-n", 2, "--condition", "예", "--condition", "아니오", "-o", "s.csv").code == 0
+    lines = read_csv(here / "s.csv")
+    assert list(lines[0]) == ["키", "b", "c", "d", "언제나", "병"]
+    assert [line["병"] for line in lines] == ["예", "예", "아니오", "아니오"]
+
+
+def test_a_way_between_two_rows_is_that_of_the_library(digits, likely, tmp_path):
+    ways = ("interpolate", "vae", "digits", "--rows", 3, 17, "--steps", 4)
+    for name in ("way.npy", "way.png", "way"):
+        assert likely(*ways, "-o", tmp_path / name).code == 0
+    source = library.open_source("digits")
+    ends = [library.data.subset.Subset(source, np.array([row])) for row in (3, 17)]
+    expected = library.interpolate(library.load("vae"), *ends, 4)
+    np.testing.assert_array_equal(np.load(tmp_path / "way.npy"), expected)
+    strip = np.asarray(Image.open(tmp_path / "way.png"))
+    assert strip.shape == (8, 32)
+    for i, row in enumerate(expected):
+        pixels = np.asarray(Image.open(tmp_path / "way" / f"{i:04d}.png"))
+        np.testing.assert_array_equal(pixels, np.rint(np.clip(row / 16, 0, 1) * 255))
+        np.testing.assert_array_equal(strip[:, 8 * i : 8 * i + 8], pixels)
+
+
+def test_a_way_through_a_table_is_a_table(table, likely, tmp_path):
+    assert likely("interpolate", "모델", "표.csv", "--rows", 0, 599, "-o", tmp_path / "way.csv").code == 0
+    assert likely("reconstruct", "모델", "표.csv", "-o", tmp_path / "all.csv").code == 0
+    way, again = read_csv(tmp_path / "way.csv"), read_csv(tmp_path / "all.csv")
+    assert len(way) == 9
+    for end, row in ((way[0], again[0]), (way[-1], again[599])):
+        assert [float(value) for value in end.values()] == pytest.approx([float(value) for value in row.values()])
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (("--rows", 0, 600, "-o", "way.csv"), "--rows 600: 표.csv has 600 rows, numbered from 0 to 599"),
+        (("--rows", 0, 1, "-o", "way.png"), ".csv, .parquet"),
+        (("--rows", 0, 1, "--steps", 1, "-o", "way.csv"), "--steps"),
+    ],
+)
+def test_a_way_that_cannot_be_is_one_line(args, told, table, likely):
+    answer = likely("interpolate", "모델", "표.csv", *args)
+    assert answer.code == 2
+    assert told in answer.line
 
 
 def test_pictures_of_a_folder_name_their_files(here, likely):
