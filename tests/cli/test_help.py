@@ -9,7 +9,19 @@ import likely.contract
 from likely.cli.looking import CAPABILITIES
 from likely.registry import MODELS, PRESETS, model_class
 
-VERBS = "data models fit score encode reconstruct restore interpolate sample evaluate report".split()
+VERBS = [
+    "data",
+    "models",
+    "fit",
+    "score",
+    "encode",
+    "reconstruct",
+    "restore",
+    "interpolate",
+    "sample",
+    "evaluate",
+    "report",
+]
 
 WITHOUT_HEAVY_IMPORTS = """
 import sys
