@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from likely.assess.bench import Bench
 from likely.assess.density import density
 from likely.assess.labels import codes, detection, novel_rows
+from likely.assess.latent import latent
 from likely.assess.manifold import curves, gain, manifold
 from likely.assess.maps import Maps
 from likely.assess.restoration import restoration
@@ -27,17 +28,19 @@ def assess(fitted: Fitted, test: Source, train: Source | None = None, *, compare
         compare: other maps to hold the code against: of "isomap", "lle" and "tsne". They take time.
 
     Returns:
-        Density (where the model has one), reconstruction, restoration (where it restores), detection and code
-        quality (where labels exist), copies (where the model samples), the code as a map (where it has one), and
-        verdicts in words.
+        Density (where the model has one), what the code says and a check of the bound (where there is one),
+        reconstruction, restoration (where it restores), detection and code quality (where labels exist), copies (where
+        the model samples), the code as a map (where it has one), and verdicts in words.
 
     Raises:
         UserError: if `compare` names something else, or the model has no code.
     """
     bench = Bench(fitted, test, train)
     maps = Maps(bench, compare)
+    code = latent(bench)
     figures = [
         *density(bench),
+        *code.figures,
         *reconstruction(bench),
         *restoration(bench),
         *detection(bench),
@@ -46,5 +49,5 @@ def assess(fitted: Fitted, test: Source, train: Source | None = None, *, compare
         *manifold(bench, maps),
     ]
     grown = curves(bench, maps)
-    verdicts = filter(None, [*(verdict(figure, bench.name) for figure in figures), gain(grown, bench.name)])
-    return Assessment(len(test), tuple(figures), tuple(verdicts), tuple(grown))
+    verdicts = [*code.verdicts, *(verdict(figure, bench.name) for figure in figures), gain(grown, bench.name)]
+    return Assessment(len(test), tuple(figures), tuple(filter(None, verdicts)), tuple(grown))

@@ -110,6 +110,21 @@ def growth(lines: Mapping[str, Sequence[tuple[float, float]]], over: str, unit: 
         return _svg(figure, f"{unit} over {over}")
 
 
+def unit_rates(rates: np.ndarray, active: np.ndarray) -> Markup:
+    """A bar for each value of a code, (units,), largest first; those that are not active in another color."""
+    order = np.argsort(-rates, kind="stable")
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _axes("values of the code, by rate", "rate, nats per row")
+        for name, which, color in (("active", active[order], ACCENT), ("not active", ~active[order], MUTED)):
+            places = np.flatnonzero(which)
+            if len(places):
+                axes.bar(places + 1, rates[order][places], color=color, width=0.8, linewidth=0, label=name)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(axis="x", visible=False)
+        _legend(axes)
+        return _svg(figure, "Rate of each value of the code")
+
+
 def _spread(ticks: Sequence[float]) -> list[float]:
     """Those of ascending numbers whose names do not run into each other on a logarithmic axis; always the last."""
     kept: list[float] = []

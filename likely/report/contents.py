@@ -115,6 +115,19 @@ class Codes:
 
 
 @dataclass(frozen=True)
+class UnitRates:
+    """What each value of the code says of a row.
+
+    Attributes:
+        rates: (units,), in mean over test rows, nats.
+        active: (units,), whether its posterior mean varies over rows.
+    """
+
+    rates: np.ndarray
+    active: np.ndarray
+
+
+@dataclass(frozen=True)
 class ScoreSummary:
     """How strange test rows are.
 
@@ -162,6 +175,7 @@ class ReportData:
         samples: draws.
         codes: of test rows.
         interpolation: (m, ...), decoder means on the way from one test row to another.
+        unit_rates: what each value of the code says.
         scores: how strange test rows are.
         assessment: figures beside baselines, and verdicts.
         files: (name, what it is).
@@ -188,6 +202,7 @@ class ReportData:
     samples: Samples | None = None
     codes: Codes | None = None
     interpolation: np.ndarray | None = None
+    unit_rates: UnitRates | None = None
     scores: ScoreSummary | None = None
     assessment: Assessment | None = None
     files: Sequence[tuple[str, str]] = ()

@@ -18,7 +18,7 @@ from likely.data import Source, describe
 from likely.data.subset import Subset
 from likely.evaluation import EMBEDDINGS, Assessment, Embedding, embed_tsne, find_copies, mse
 from likely.fitted import DEFAULT_FALSE_ALARM_RATE, Fitted
-from likely.report import restorations
+from likely.report import latent, restorations
 from likely.report.contents import Codes, Plane, Reconstructions, ReportData, Restorations, Samples, ScoreSummary
 
 N_SHOWN = 8
@@ -94,6 +94,7 @@ def gather(fitted: Fitted, parts: ReportParts) -> ReportData:
         samples=seen.samples(),
         codes=seen.codes(),
         interpolation=seen.interpolation(),
+        unit_rates=latent.gathered(fitted, seen.test),
         scores=seen.scores(),
         assessment=parts.assessment,
         files=parts.files,

@@ -6,7 +6,7 @@ from typing import Any
 import jinja2
 
 from likely.evaluation import Assessment
-from likely.report import maps, restorations, sections
+from likely.report import latent, maps, restorations, sections
 from likely.report.contents import ReportData
 from likely.report.rows import look_of
 from likely.report.words import argument, cell, count, listed, shape
@@ -43,6 +43,7 @@ def _contents(pages: ReportData) -> dict[str, Any]:
         "samples": _if(pages.samples, lambda shown: sections.samples(shown, look)),
         "codes": _if(pages.codes, lambda codes: maps.latent_maps(codes, pages.model_name, look)),
         "measures": maps.measures(pages.assessment),
+        "code_use": latent.code_use(pages.unit_rates, pages.assessment),
         "interpolation": _if(pages.interpolation, lambda path: sections.interpolation(path, look)),
         "scores": _if(pages.scores, sections.scores),
         "history": sections.history(pages) if pages.history else None,
@@ -58,7 +59,7 @@ def _if(value: Any, make: Any) -> Any:
 
 
 def _baselines(assessment: Assessment) -> dict[str, Any] | None:
-    figures = [figure for figure in assessment.figures if figure.name not in maps.OWN_FIGURES]
+    figures = [figure for figure in assessment.figures if figure.name not in (*maps.OWN_FIGURES, *latent.OWN_FIGURES)]
     if not figures:
         return None
     names = Assessment(0, tuple(figures)).row_names()

@@ -1,0 +1,228 @@
+"""What a code says of test rows, and whether the bound on their log-likelihood can be believed."""
+
+import contextlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from likely.assess.bench import Bench
+from likely.contract import LatentDensity
+from likely.data import Source
+from likely.data.subset import Subset
+from likely.evaluation import Figure, mean_with_error
+from likely.fitted import Fitted, one_hot
+from likely.tasks.annealing import Annealing, annealed_estimate
+from likely.tasks.importance import LogProbEstimate, importance_estimate
+from likely.tasks.units import ACTIVE, MIN_RATE, CodeUse, code_use
+
+N_ROWS = 2_000
+"""Rows whose codes are looked at."""
+
+N_CHECKED = 32
+N_SAMPLES = 1_000
+ANNEALING = Annealing(n_chains=8, n_temperatures=250, n_leapfrog=2)
+"""The check of the bound: so many rows, importance samples, and steps of annealing. At equal cost many short moves
+leave less error than few long ones."""
+
+SAMPLING_BUDGET, ANNEALING_BUDGET = 1e11, 5e11
+"""Floating-point operations that either may take: a few seconds of one core. A larger decoder gets fewer importance
+samples, and is not annealed."""
+
+ONE_SAMPLE, ANNEALED = "one sample", "annealing"
+OWN_FIGURES = ("rate", "active units", "effective samples", "checked log-likelihood")
+"""Names of the figures."""
+
+
+@dataclass(frozen=True)
+class Latent:
+    """What was found: figures, and sentences on them."""
+
+    figures: tuple[Figure, ...] = ()
+    verdicts: tuple[str, ...] = ()
+
+
+def latent(bench: Bench) -> Latent:
+    """Rate, active units, effective samples, and the bound beside annealed importance sampling; a code that collapsed.
+
+    Nothing where the model has no latent density, or needs labels that the rows have not.
+    """
+    model, n_rows = bench.model, len(bench.test)
+    if not isinstance(model, LatentDensity) or n_rows < 2:
+        return Latent()
+    if model.condition_shape is not None and bench.test.labels is None:
+        return Latent()
+    use = use_of(bench.fitted, _some(bench.test, N_ROWS))
+    figures, verdicts = [*_code_figures(bench.name, use)], [code_in_words(use)]
+    check = _Check(bench)
+    figures += check.figures()
+    return Latent(tuple(figures), (*verdicts, *filter(None, [check.verdict()])))
+
+
+def use_of(fitted: Fitted, rows: Source) -> CodeUse:
+    """What the code says of rows, for a model that is a LatentDensity."""
+    assert isinstance(fitted.model, LatentDensity)
+    with _still(fitted):
+        return code_use(fitted.model, *_seen(fitted, rows))
+
+
+def code_in_words(use: CodeUse) -> str:
+    """A sentence that says plainly whether the code is in use."""
+    n, size, rate = use.n_active, len(use.variance), use.mean_rate
+    if use.collapsed:
+        return (
+            f"The posterior has COLLAPSED: the code says {rate:.2g} nats of a row, and {n} of its {size} values are "
+            "active. What is decoded hardly depends on it. A smaller beta, a warm-up of the rate or free bits may help."
+        )
+    if n < size / 2:
+        return (
+            f"Its code says {rate:.3g} nats of a row, by {n} of its {size} values: the other {size - n} are DEAD and "
+            "say nothing; a smaller z_size would do as well."
+        )
+    return f"Its code says {rate:.3g} nats of a row; {n} of its {size} values are active."
+
+
+def _code_figures(name: str, use: CodeUse) -> list[Figure]:
+    rate = mean_with_error(use.rate.numpy())
+    n = len(use.rate)
+    note = f"KL(q(z | x) || p(z)), the mean over {n:,} test rows; below {MIN_RATE:g} the code has collapsed."
+    if use.unit_rates is not None:
+        largest = use.unit_rates.sort(descending=True).values[:10]
+        note += f" By value of the code, largest first: {', '.join(f'{each:.2g}' for each in largest.tolist())}"
+        note += ", ..." if len(use.unit_rates) > len(largest) else "."
+    varies = f"Values whose posterior mean has a variance above {ACTIVE:g} over {n:,} test rows."
+    return [
+        Figure("rate", "nats per row", "neither", {name: rate.mean}, {}, {name: rate.error}, note),
+        Figure(
+            "active units", f"of {len(use.variance)} values of the code", "neither", {name: use.n_active}, note=varies
+        ),
+    ]
+
+
+class _Check:
+    """The bound on a few rows, by more samples and by annealing."""
+
+    def __init__(self, bench: Bench) -> None:
+        fitted, self.name = bench.fitted, bench.name
+        assert isinstance(fitted.model, LatentDensity)
+        rows = _some(bench.test, N_CHECKED)
+        with _still(fitted):
+            x, condition = _seen(fitted, rows)
+            self.shift = float(bench.schema.log_det(x.cpu()).mean()) if fitted.continuous else 0.0
+            cost = _Cost(fitted.model, x, condition)
+            n_samples = int(min(N_SAMPLES, max(16, SAMPLING_BUDGET / cost.of(len(x), 1))))
+            self.bound = importance_estimate(fitted.model, x, condition, n_samples=n_samples)
+            n_chains = ANNEALING.n_chains + ANNEALING.n_pilots
+            # A gradient costs as much as two more evaluations.
+            self.operations = 3 * cost.of(len(x) * n_chains, ANNEALING.n_gradients / n_chains)
+            self.annealed: LogProbEstimate | None = None
+            if self.operations <= ANNEALING_BUDGET:
+                self.annealed = annealed_estimate(fitted.model, x, condition, annealing=ANNEALING)
+        whole = bench.schema.domain in ("binary", "levels")
+        self.unit = "nats per row" if whole else "nats per row, a density in the units of the data"
+
+    def figures(self) -> list[Figure]:
+        """Effective samples, and log-likelihoods of the same rows side by side."""
+        effective, k = self.bound.effective_samples, self.bound.n_samples
+        few = float((effective < k / 10).double().mean())
+        note = (
+            f"Of {k:,} importance samples, as many count as this: (sum of weights)^2 / sum of squared weights, the "
+            f"median over {len(effective)} test rows. {few:.0%} of the rows have less than a tenth of them."
+        )
+        values = {self.name: self.bound.mean, ONE_SAMPLE: float(self.bound.one_sample.mean())}
+        errors = {self.name: self.bound.mean_error}
+        if self.annealed is not None:
+            values[ANNEALED], errors[ANNEALED] = self.annealed.mean, self.annealed.mean_error
+        values = {row: value + self.shift for row, value in values.items()}
+        marks = dict.fromkeys(values, ">=") | ({ANNEALED: "~"} if ANNEALED in values else {})
+        return [
+            Figure("effective samples", f"of {k:,}", "higher", {self.name: float(effective.median())}, note=note),
+            Figure("checked log-likelihood", self.unit, "neither", values, marks, errors, self._note()),
+        ]
+
+    def _note(self) -> str:
+        gain = self.bound.mean - float(self.bound.one_sample.mean())
+        note = (
+            f"{len(self.bound)} test rows by a bound of {self.bound.n_samples:,} importance samples, {gain:.2g} nats "
+            f"above that of one; ± is the error of sampling, for these very rows."
+        )
+        if self.annealed is None:
+            return (
+                f"{note} Not annealed: the decoder would take {self.operations:.1g} operations, and the budget is "
+                f"{ANNEALING_BUDGET:.1g}."
+            )
+        return (
+            f"{note} Annealed importance sampling goes from the prior to the posterior in {ANNEALING.n_temperatures} "
+            f"steps of {ANNEALING.n_chains} chains and never asks q(z | x)."
+        )
+
+    def verdict(self) -> str:
+        """Whether the independent check agrees; "" where there was none."""
+        if self.annealed is None:
+            return ""
+        difference = self.annealed.mean - self.bound.mean
+        error = math.hypot(self.annealed.mean_error, self.bound.mean_error)
+        rows, by = f"{len(self.bound)} test rows", f"{abs(difference):.2g} ± {error:.2g} nats"
+        if abs(difference) <= 2 * error:
+            return f"Annealed importance sampling agrees with its bound on {rows}: {by} apart, within two errors."
+        if difference > 0:
+            return f"Annealed importance sampling finds {rows} MORE likely than its bound, by {by}: so loose is that."
+        return (
+            f"Annealed importance sampling ends {by} BELOW the bound on {rows}: its chains have not arrived, and check "
+            "nothing."
+        )
+
+
+class _Cost:
+    """Floating-point operations of decoding, as far as they are matrix products and convolutions."""
+
+    def __init__(self, model: LatentDensity, x: Tensor, condition: Tensor | None) -> None:
+        one, two = (_operations(model, x[:n], None if condition is None else condition[:n]) for n in (1, 2))
+        self.each = max(1, two - one)
+        self.fixed = max(0, one - self.each)  # a learned prior may work the same for any number of codes
+
+    def of(self, n: int, times: float) -> float:
+        """Of n (sample, row) pairs, so many times."""
+        return times * (self.fixed + n * self.each)
+
+
+@torch.no_grad()
+def _operations(model: LatentDensity, x: Tensor, condition: Tensor | None) -> int:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    z = torch.zeros(len(x), *model.z_shape, dtype=x.dtype, device=x.device)
+    with FlopCounterMode(display=False) as counter:
+        model.log_likelihood(x, z, condition)
+        model.log_prior(z)
+    return int(counter.get_total_flops())
+
+
+def _some(source: Source, n: int) -> Source:
+    """At most n rows, evenly spread."""
+    if len(source) <= n:
+        return source
+    return Subset(source, np.linspace(0, len(source) - 1, n).round().astype(np.int64))
+
+
+def _seen(fitted: Fitted, rows: Source) -> tuple[Tensor, Tensor | None]:
+    """Rows as the model takes them, and their condition where it wants one."""
+    like = next(iter(fitted.model.state_dict().values()))
+    x = fitted.see(rows).to(like.device)
+    if fitted.model.condition_shape is None:
+        return x, None
+    assert rows.labels is not None
+    return x, one_hot(rows.labels, fitted.schema.classes, x.dtype).to(like.device)
+
+
+@contextlib.contextmanager
+def _still(fitted: Fitted) -> Iterator[None]:
+    """Inside, the model is in evaluation mode."""
+    was_training = fitted.model.training
+    fitted.model.eval()
+    try:
+        yield
+    finally:
+        fitted.model.train(was_training)
