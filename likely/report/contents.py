@@ -84,17 +84,55 @@ class Samples:
 
 @dataclass(frozen=True)
 class Plane:
-    """Rows decoded from an even grid over the plane of a code of two values.
+    """Rows decoded from a grid of quantiles over the plane of a code of two values.
 
     Attributes:
         rows: (k, k, ...), decoder means; the first line has the highest second value, as in a map.
         low: of each of the two values, at the grid's edge.
         high: likewise.
+        of: whose quantiles they are: "the prior".
+        label: under which all was decoded; "" where the model takes none.
     """
 
     rows: np.ndarray
     low: tuple[float, float]
     high: tuple[float, float]
+    of: str = "the codes of test rows"
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Path:
+    """Decoder means on the way from one test row to another.
+
+    Attributes:
+        rows: (m, ...).
+        way: "straight" or "great circle".
+    """
+
+    rows: np.ndarray
+    way: str = "straight"
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Rows in lines and columns, each of which stands for something.
+
+    Attributes:
+        rows: (lines, columns, ...).
+        lines: the name of each.
+        columns: likewise; "" where there is nothing to say.
+        originals: (lines, ...), the test row that a line is about, or None.
+        own: (lines,), the column that says of a line what is true of its test row, or None.
+        note: what a caption has to name.
+    """
+
+    rows: np.ndarray
+    lines: Sequence[str]
+    columns: Sequence[str]
+    originals: np.ndarray | None = None
+    own: Sequence[int] | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -174,7 +212,10 @@ class ReportData:
         column_errors: of a table, by column: root mean squared error in standard deviations of the column.
         samples: draws.
         codes: of test rows.
-        interpolation: (m, ...), decoder means on the way from one test row to another.
+        interpolation: decoder means on the way from one test row to another.
+        traversals: a test row, one value of its code moved in each line; `note` says by whose standard deviations.
+        class_samples: draws of each class, of a model that takes labels.
+        relabeled: test rows decoded under every class, their codes kept.
         unit_rates: what each value of the code says.
         scores: how strange test rows are.
         assessment: figures beside baselines, and verdicts.
@@ -201,7 +242,10 @@ class ReportData:
     column_errors: Mapping[str, float] = field(default_factory=dict)
     samples: Samples | None = None
     codes: Codes | None = None
-    interpolation: np.ndarray | None = None
+    interpolation: Path | None = None
+    traversals: Tiles | None = None
+    class_samples: Tiles | None = None
+    relabeled: Tiles | None = None
     unit_rates: UnitRates | None = None
     scores: ScoreSummary | None = None
     assessment: Assessment | None = None

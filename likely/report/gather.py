@@ -18,19 +18,14 @@ from likely.data import Source, describe
 from likely.data.subset import Subset
 from likely.evaluation import EMBEDDINGS, Assessment, Embedding, embed_tsne, find_copies, mse
 from likely.fitted import DEFAULT_FALSE_ALARM_RATE, Fitted
-from likely.report import latent, restorations
-from likely.report.contents import Codes, Plane, Reconstructions, ReportData, Restorations, Samples, ScoreSummary
+from likely.report import exploration, latent, restorations
+from likely.report.contents import Codes, Reconstructions, ReportData, Restorations, Samples, ScoreSummary
 
 N_SHOWN = 8
 """Rows of each kind that a picture shows."""
 
 N_LOOKED_AT = 2_000
 """Test rows that maps, histograms and the choice of examples are made from."""
-
-N_STEPS = 9
-
-N_GRID = 13
-"""Images on each side of a decoded plane."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +69,8 @@ def gather(fitted: Fitted, parts: ReportParts) -> ReportData:
         )
         if not isinstance(fitted.model, capability)
     }
+    if schema.kind != "image":
+        absent["plane"] = "What a plane of codes decodes to is drawn where rows are images; these are traversed below."
     if not parts.history:
         absent["history"] = f"{fitted.spec.name} is solved at once: there is no course of training to show."
     return ReportData(
@@ -93,7 +90,10 @@ def gather(fitted: Fitted, parts: ReportParts) -> ReportData:
         column_errors=seen.column_errors(),
         samples=seen.samples(),
         codes=seen.codes(),
-        interpolation=seen.interpolation(),
+        interpolation=exploration.path(fitted, seen.test, seen.plain),
+        traversals=exploration.traversals(fitted, seen.test, seen.plain),
+        class_samples=exploration.class_samples(fitted, seen.plain),
+        relabeled=exploration.relabeled(fitted, seen.test, seen.plain),
         unit_rates=latent.gathered(fitted, seen.test),
         scores=seen.scores(),
         assessment=parts.assessment,
@@ -194,7 +194,9 @@ class _Seen:
         maps = Maps(Bench(self.fitted, self.test, None), self.parts.compare)
         rows = maps.paired(self.test, N_LOOKED_AT)
         values = self.fitted.encode(rows)
-        return Codes(values, rows.labels, self._other_maps(maps, rows), self._plane(values))
+        return Codes(
+            values, rows.labels, self._other_maps(maps, rows), exploration.plane(self.fitted, rows, self.plain)
+        )
 
     def _other_maps(self, maps: Maps, rows: Source) -> dict[str, np.ndarray]:
         """PCA's map of the same rows, and those that were asked for."""
@@ -207,29 +209,6 @@ class _Seen:
             for name in maps.compare
         }
         return own | asked
-
-    def _plane(self, values: np.ndarray) -> Plane | None:
-        """What lies between the codes, where these are points of a plane and rows are images."""
-        model = self.fitted.model
-        flat = values.reshape(len(values), -1)
-        if not self.can(Decoder) or flat.shape[1] != 2 or self.schema.kind != "image" or model.condition_shape:
-            return None
-        low, high = np.quantile(flat, [0.02, 0.98], axis=0)
-        first, second = (np.linspace(low[i], high[i], N_GRID) for i in (0, 1))
-        grid = np.stack(np.meshgrid(first, second[::-1]), -1)
-        rows = self.plain(self.fitted.decode(grid.reshape(-1, *values.shape[1:])))
-        return Plane(rows.reshape(N_GRID, N_GRID, *rows.shape[1:]), tuple(low.tolist()), tuple(high.tolist()))
-
-    def interpolation(self) -> np.ndarray | None:
-        """Decoder means on a straight way between the codes of two test rows, of two classes where there are some."""
-        if not (self.can(Encoder) and self.can(Decoder)) or self.fitted.model.condition_shape is not None:
-            return None
-        first, last = 0, len(self.ids) - 1
-        if self.test.labels is not None and (self.test.labels != self.test.labels[0]).any():
-            last = int(np.argmax(self.test.labels != self.test.labels[0]))
-        ends = self.fitted.encode(Subset(self.test, np.array([first, last])))
-        share = np.linspace(0, 1, N_STEPS).reshape(-1, *[1] * (ends.ndim - 1))
-        return self.plain(self.fitted.decode((1 - share) * ends[0] + share * ends[1]))
 
     def scores(self) -> ScoreSummary | None:
         calibration = self.fitted.calibration

@@ -75,6 +75,8 @@ def _decoded_plane(plane: Plane, look: Look) -> dict[str, Any]:
         "size": k,
         "small": side <= pictures.SMALL_SIDE,
         "edges": [f"{number(a, 2)} to {number(b, 2)}" for a, b in zip(plane.low, plane.high, strict=True)],
+        "of": plane.of,
+        "label": plane.label,
     }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import jinja2
 
 from likely.evaluation import Assessment
-from likely.report import latent, maps, restorations, sections
+from likely.report import exploration, latent, maps, restorations, sections
 from likely.report.contents import ReportData
 from likely.report.rows import look_of
 from likely.report.words import argument, cell, count, listed, shape
@@ -45,6 +45,9 @@ def _contents(pages: ReportData) -> dict[str, Any]:
         "measures": maps.measures(pages.assessment),
         "code_use": latent.code_use(pages.unit_rates, pages.assessment),
         "interpolation": _if(pages.interpolation, lambda path: sections.interpolation(path, look)),
+        "traversals": _if(pages.traversals, lambda shown: exploration.tiles(shown, look)),
+        "class_samples": _if(pages.class_samples, lambda shown: exploration.tiles(shown, look)),
+        "relabeled": _if(pages.relabeled, lambda shown: exploration.tiles(shown, look)),
         "scores": _if(pages.scores, sections.scores),
         "history": sections.history(pages) if pages.history else None,
         "baselines": _if(pages.assessment, _baselines),

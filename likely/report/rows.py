@@ -109,7 +109,9 @@ def look_of(data: ReportData) -> Look:
 def _some_rows(data: ReportData) -> np.ndarray | None:
     if data.reconstructions is not None:
         return data.reconstructions.originals
-    return data.samples.rows if data.samples is not None else data.interpolation
+    if data.samples is not None:
+        return data.samples.rows
+    return None if data.interpolation is None else data.interpolation.rows
 
 
 def _scales(columns: Sequence[Mapping[str, Any]]) -> dict[str, float]:

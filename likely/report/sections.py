@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from likely.evaluation import Figure
 from likely.report import charts
-from likely.report.contents import Reconstructions, ReportData, Samples, ScoreSummary
+from likely.report.contents import Path, Reconstructions, ReportData, Samples, ScoreSummary
 from likely.report.rows import Look
 from likely.report.words import MARK_MEANINGS, MARKS, count, duration, number, percent, with_error
 
@@ -95,13 +95,14 @@ def _distance_chart(shown: Samples) -> Any:
     return charts.histogram(groups, label)
 
 
-def interpolation(path: np.ndarray, look: Look) -> dict[str, Any]:
+def interpolation(path: Path, look: Look) -> dict[str, Any]:
     """The steps of a path, first to last."""
     if look.style == "table":
-        return {"table": look.table([(f"step {i}", row) for i, row in enumerate(path)])}
+        return {"table": look.table([(f"step {i}", row) for i, row in enumerate(path.rows)]), "way": path.way}
     return {
         "table": None,
-        "pictures": [look.picture(row, f"step {i} of {len(path) - 1}") for i, row in enumerate(path)],
+        "pictures": [look.picture(row, f"step {i} of {len(path.rows) - 1}") for i, row in enumerate(path.rows)],
+        "way": path.way,
     }
 
 
