@@ -16,6 +16,7 @@ from likely.likelihoods import Bernoulli, Categorical, ContinuousBernoulli, Disc
 from likely.models import PCA, PPCA, VAE, Autoencoder, DenoisingAutoencoder
 from likely.networks import MLP, Convolutional, FullResolution, WhatWhere
 from likely.penalties import Contractive, KSparse
+from likely.variational import FlowPrior, FullNormal, InverseAutoregressive, NormalMixture, VampPrior
 from tests.little_models import LittleAutoregressive, LittleGAN, LittleRBM
 
 N_ROWS = 40
@@ -61,6 +62,15 @@ def levels(n: int, *shape: int) -> Callable[[], Tensor]:
 
 def unit(*shape: int) -> Callable[[], Tensor]:
     return lambda: torch.rand(N_ROWS, *shape)
+
+
+def awake(model: Model) -> Model:
+    """With weights everywhere: bijections start as the identity, which many a mistake leaves as it is."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if not parameter.any():
+                parameter.normal_(0, 0.3)
+    return model
 
 
 SMALL = MLP((8,), activation="tanh")
@@ -130,6 +140,44 @@ ZOO: dict[str, Entry] = {
     "vae-real": Entry(lambda: VAE((5,), 2), real(5), "vae"),
     "vae-outliers": Entry(lambda: VAE((5,), 2, network=SMALL, likelihood=Gaussian(outliers=0.1)), real(5), "vae"),
     "vae-fixed-scale": Entry(lambda: VAE((5,), 2, network=SMALL, likelihood=Gaussian(scale=0.7)), real(5), "vae"),
+    "vae-full": Entry(
+        lambda: VAE((1, 2, 2), 2, network=SMALL, likelihood=Bernoulli(), posterior=FullNormal()),
+        levels(2, 1, 2, 2),
+        "vae",
+    ),
+    "vae-autoregressive": Entry(
+        lambda: awake(
+            VAE(
+                (1, 2, 2),
+                2,
+                network=SMALL,
+                likelihood=Bernoulli(),
+                posterior=InverseAutoregressive(2, (6,), context_size=3),
+            )
+        ),
+        levels(2, 1, 2, 2),
+        "vae",
+    ),
+    "vae-mixture": Entry(
+        lambda: VAE((1, 2, 2), 2, network=SMALL, likelihood=Bernoulli(), prior=NormalMixture(3)),
+        levels(2, 1, 2, 2),
+        "vae",
+    ),
+    "vae-vampprior": Entry(
+        lambda: VAE((1, 2, 2), 2, network=SMALL, likelihood=Bernoulli(), prior=VampPrior(4)),
+        levels(2, 1, 2, 2),
+        "vae",
+    ),
+    "vae-vampprior-full": Entry(
+        lambda: VAE((5,), 2, network=SMALL, posterior=FullNormal(), prior=VampPrior(4)), real(5), "vae"
+    ),
+    "vae-flow-prior": Entry(
+        lambda: awake(
+            VAE((1, 2, 2), 2, network=SMALL, likelihood=Bernoulli(), prior=FlowPrior(2, (6,))),
+        ),
+        levels(2, 1, 2, 2),
+        "vae",
+    ),
     "vae-convolutional": Entry(
         lambda: VAE((1, 7, 6), 2, network=Convolutional((4, 6), hidden=8)), real(1, 7, 6), "vae"
     ),

@@ -9,44 +9,64 @@ from torch.distributions import Independent
 
 from likely.contract import (
     Batch,
-    BoundedDensity,
-    Decoder,
     Encoder,
     GradientFitted,
+    ImputesMissing,
+    LatentDensity,
     Objective,
+    Operator,
     Reconstructor,
     Sampler,
     Shape,
     TakesMissing,
 )
-from likely.likelihoods import Gaussian, Likelihood, observed_log_prob, split_missing
+from likely.likelihoods import Gaussian as GaussianLikelihood
+from likely.likelihoods import Likelihood, observed_log_prob, split_missing
 from likely.networks import DeepCodec, Network, choose_z_size, default_network
 from likely.principal import principal
-
-LOG_SCALE_RANGE = (-12.0, 6.0)
-"""Far from all training rows an encoder says anything; its scales stay where their exponential is a number."""
-
-MAX_ROWS_AT_ONCE = 8192
-"""How many (sample, row) pairs the bound decodes at once: its memory, whatever the number of samples."""
+from likely.variational import (
+    ELBO,
+    Bound,
+    CodeDensity,
+    Diagonal,
+    DiagonalNormal,
+    Gaussian,
+    Inference,
+    ManyDraws,
+    OneDraw,
+    Posterior,
+    Prior,
+    Standard,
+    StandardNormal,
+    Transported,
+    total_correlation,
+)
+from likely.variational.imputation import draw_missing, impute
 
 
 @final
-class VAE(GradientFitted, Encoder, Decoder, Reconstructor, Sampler, BoundedDensity, TakesMissing):
-    """Variational autoencoder: p(z) = N(0, I), p(x | z) = likelihood(decoder(z)), q(z | x) a diagonal Gaussian.
+class VAE(GradientFitted, Encoder, Reconstructor, Sampler, LatentDensity, ImputesMissing, TakesMissing):
+    """Variational autoencoder: p(x) = integral of p(z) likelihood(x; decoder(z)) dz, with q(z | x) by an encoder.
 
     With a Gaussian likelihood and a linear path in its network it starts as probabilistic PCA, whose bound is
-    exact, and learns what that leaves. The encoder sees a missing value as zero.
+    exact, and learns what that leaves. The encoder sees a missing value as zero. With a posterior that has no
+    formula for its mean, `encode` gives where the mean of its base goes.
 
     Args:
         x_shape: of one row.
         z_size: size of the code; by default chosen by the shape.
         network: encoder and decoder; by default chosen by the shape.
         likelihood: of x given z; `likely.fit` chooses it by the data's domain.
+        posterior: the family of q(z | x); by default normals with independent values.
+        prior: p(z); by default N(0, I).
+        bound: what training raises; by default the ELBO.
         beta: weight of the rate (Higgins et al., 2017); only beta = 1 makes the objective a bound.
         condition_shape: of a condition that encoder and decoder see, or None.
 
-    Reference: Auto-Encoding Variational Bayes (Kingma & Welling, 2014), arXiv:1312.6114; the bound of several
-        samples is that of Importance Weighted Autoencoders (Burda et al., 2016), arXiv:1509.00519, equation 8
+    Raises:
+        ValueError: if posterior, prior, bound and condition do not go together; names what does.
+
+    Reference: Auto-Encoding Variational Bayes (Kingma & Welling, 2014), arXiv:1312.6114
     """
 
     def __init__(
@@ -56,23 +76,33 @@ class VAE(GradientFitted, Encoder, Decoder, Reconstructor, Sampler, BoundedDensi
         *,
         network: Network | None = None,
         likelihood: Likelihood | None = None,
+        posterior: Posterior | None = None,
+        prior: Prior | None = None,
+        bound: Bound | None = None,
         beta: float = 1.0,
         condition_shape: Shape | None = None,
     ) -> None:
         super().__init__(x_shape, condition_shape)
         self.z_size = choose_z_size(z_size, network, self.x_shape)
         self.z_shape = (self.z_size,)
-        self.likelihood = Gaussian() if likelihood is None else likelihood
-        linear_path = isinstance(self.likelihood, Gaussian)
+        self.likelihood = GaussianLikelihood() if likelihood is None else likelihood
+        linear_path = isinstance(self.likelihood, GaussianLikelihood)
         self.network = default_network(self.x_shape, linear_path=linear_path) if network is None else network
+        self.posterior = DiagonalNormal() if posterior is None else posterior
+        self.prior = StandardNormal() if prior is None else prior
+        self.bound = ELBO() if bound is None else bound
         self.beta = beta
+        self.prior.check(self.posterior, self.condition_shape)
+        self.head = self.posterior.build(self.z_size)
         self.codec = self.network.build(
             self.x_shape,
-            code_size=2 * self.z_size,
+            code_size=self.head.code_size,
             z_size=self.z_size,
             raw_channels=self.likelihood.raw_channels,
             condition_size=0 if self.condition_shape is None else math.prod(self.condition_shape),
         )
+        self.code_prior = self.prior.build(self.z_size, self.x_shape)
+        self.objective = self.bound.build(self.beta, self.posterior)
         self.observation = self.likelihood.build(self.x_shape)
 
     @property
@@ -82,80 +112,124 @@ class VAE(GradientFitted, Encoder, Decoder, Reconstructor, Sampler, BoundedDensi
 
     def initialize(self, batch: Batch) -> None:
         """Starts a linear path as the probabilistic PCA of the rows, missing values taken as zero."""
-        codec = self.codec
+        known = batch._replace(x=batch.x.nan_to_num())
+        self.code_prior.start(known.x)
+        codec, likelihood = self.codec, self.likelihood
         if not isinstance(codec, DeepCodec) or codec.linear_encoder is None:
             return
-        if not isinstance(self.likelihood, Gaussian):
-            return
-        found = principal([batch._replace(x=batch.x.nan_to_num())], self.z_size)
-        noise = max(found.noise_variance, self.likelihood.min_scale**2)
+        if isinstance(likelihood, GaussianLikelihood):
+            codec.start_linear(*self._probabilistic_pca(known, likelihood))
+
+    def _probabilistic_pca(self, batch: Batch, likelihood: GaussianLikelihood) -> tuple[nn.Linear, nn.Linear]:
+        found = principal([batch], self.z_size)
+        noise = max(found.noise_variance, likelihood.min_scale**2)
         variances = found.variances.clamp_min(noise)
         gain = (variances - noise).sqrt() / variances
-        encoder = nn.Linear(len(found.mean), 2 * self.z_size)
-        decoder = nn.Linear(self.z_size, self.likelihood.raw_channels * len(found.mean))
-        raw_scale = float(self.likelihood.raw_scale(torch.tensor(math.sqrt(noise), dtype=torch.float64)))
+        encoder = nn.Linear(len(found.mean), self.head.code_size)
+        decoder = nn.Linear(self.z_size, likelihood.raw_channels * len(found.mean))
+        raw_scale = float(likelihood.raw_scale(torch.tensor(math.sqrt(noise), dtype=torch.float64)))
         with torch.no_grad():
             for parameter in (*encoder.parameters(), *decoder.parameters()):
                 parameter.zero_()
             encoder.weight[: self.z_size] = gain[:, None] * found.components
             encoder.bias[: self.z_size] = -gain * (found.components @ found.mean)
-            encoder.bias[self.z_size :] = 0.5 * (noise / variances).log()
+            encoder.bias[self.z_size : 2 * self.z_size] = 0.5 * (noise / variances).log()
             decoder.weight[: len(found.mean)] = found.components.T * (variances - noise).sqrt()
             decoder.bias[: len(found.mean)] = found.mean
             decoder.bias[len(found.mean) :] = raw_scale
-        codec.start_linear(encoder, decoder)
+        return encoder, decoder
 
-    def _posterior(self, x: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Location and log-scale of q(z | x), each (batch, z_size), in float32 at least; x without NaN."""
-        code = self.codec.encode(x, condition)
-        code = code.float() if code.dtype == torch.bfloat16 else code
-        loc, log_scale = code.chunk(2, dim=1)
-        return loc, log_scale.clamp(*LOG_SCALE_RANGE)
+    def after_step(self) -> None:
+        """Moves the warm-up of the bound."""
+        self.objective.after_step()
 
-    def _observe(self, z: Tensor, condition: Tensor | None) -> Independent:
+    def observe(self, z: Tensor, condition: Tensor | None = None) -> Independent:
+        """p(x | z) of each code (batch, z_size): batch shape (batch,), event shape x_shape."""
         observation: Independent = self.observation(self.codec.decode(z, condition))
         return observation
 
+    def _belief(self, x: Tensor, condition: Tensor | None) -> Gaussian | Transported:
+        """q(z | x) of rows without NaN, in float32 at least."""
+        code = self.codec.encode(x, condition)
+        belief: Gaussian | Transported = self.head(code.float() if code.dtype == torch.bfloat16 else code)
+        return belief
+
+    def _code_density(self) -> CodeDensity:
+        return self.code_prior.given(lambda rows: self._belief(rows, None))
+
     def _objective(self, x: Tensor, condition: Tensor | None, player: str) -> Objective:
-        x, present = split_missing(x)
-        loc, log_scale = self._posterior(x, condition)
-        z = loc + log_scale.exp() * torch.randn_like(loc)
-        distortion = -observed_log_prob(self._observe(z, condition), x, present)
-        rate = 0.5 * (loc.square() + (2 * log_scale).exp() - 1 - 2 * log_scale).sum(1)
-        return Objective(distortion + self.beta * rate, {"distortion": distortion, "rate": rate})
+        objective: Objective = self.objective(_Rows(self, x, condition))
+        return objective
 
-    def _log_prob_bound(self, x: Tensor, condition: Tensor | None, n_samples: int) -> Tensor:
-        loc, log_scale = self._posterior(split_missing(x)[0], condition)
-        # One noise for all rows: a row's number must not depend on its neighbors.
-        noise = torch.randn(n_samples, self.z_size, dtype=loc.dtype, device=loc.device)
-        pieces = noise.split(max(1, MAX_ROWS_AT_ONCE // len(x)))
-        weights = [self._log_weights(x, condition, loc, log_scale, piece) for piece in pieces]
-        return torch.cat(weights).logsumexp(0) - math.log(n_samples)
+    def _infer(self, x: Tensor, condition: Tensor | None) -> Gaussian | Transported:
+        return self._belief(split_missing(x)[0], condition)
 
-    def _log_weights(
-        self, x: Tensor, condition: Tensor | None, loc: Tensor, log_scale: Tensor, noise: Tensor
-    ) -> Tensor:
-        """log p(x, z) - log q(z | x) at z = loc + scale * noise; noise (k, z_size), returns (k, batch)."""
-        k = len(noise)
-        z = loc + log_scale.exp() * noise[:, None]  # (k, batch, z_size)
-        repeated = None if condition is None else condition.repeat(k, *[1] * (condition.ndim - 1))
-        observation = self._observe(z.flatten(0, 1), repeated)
-        log_px = observed_log_prob(observation, *split_missing(x.repeat(k, *[1] * (x.ndim - 1)))).view(k, -1)
-        # The normalizing constants of p(z) and q(z | x) cancel.
-        return log_px + 0.5 * (noise.square()[:, None] - z.square() + 2 * log_scale).sum(2)
+    def _log_prior(self, z: Tensor) -> Tensor:
+        return self._code_density().log_prob(z)
+
+    def _log_likelihood(self, x: Tensor, z: Tensor, condition: Tensor | None) -> Tensor:
+        return observed_log_prob(self.observe(z, condition), *split_missing(x))
+
+    def _draw_prior(self, n: int) -> Tensor:
+        return self._code_density().draw(n)
 
     def _encode(self, x: Tensor, condition: Tensor | None) -> Tensor:
-        return self._posterior(split_missing(x)[0], condition)[0]
+        return self._infer(x, condition).loc
 
     def _decode(self, z: Tensor, condition: Tensor | None) -> Tensor:
-        mean: Tensor = self._observe(z, condition).mean
+        mean: Tensor = self.observe(z, condition).mean
         return mean
 
     def _reconstruct(self, x: Tensor, condition: Tensor | None) -> Tensor:
         return self._decode(self._encode(x, condition), condition)
 
     def _sample(self, n: int, condition: Tensor | None) -> Tensor:
-        like = next(self.parameters())
-        z = torch.randn(n, self.z_size, dtype=like.dtype, device=like.device)
-        draw: Tensor = self._observe(z, condition).sample()
+        draw: Tensor = self.observe(self._draw_prior(n), condition).sample()
         return draw
+
+    def _restore(self, y: Tensor, operator: Operator, condition: Tensor | None) -> Tensor:
+        return impute(self, y, operator, condition)
+
+    def _draw_restorations(self, y: Tensor, operator: Operator, condition: Tensor | None, n_samples: int) -> Tensor:
+        return draw_missing(self, y, operator, condition, n_samples)
+
+
+class _Rows(Inference):
+    """What the bound asks a VAE about a batch, whose rows are encoded once."""
+
+    def __init__(self, model: VAE, x: Tensor, condition: Tensor | None) -> None:
+        self.model, self.condition = model, condition
+        self.x, self.present = split_missing(x)
+        self.belief = model._belief(self.x, condition)
+
+    def draw_one(self) -> OneDraw:
+        draws, log_q = self.belief.draw(self._noise(1))
+        z, prior = draws.squeeze(0), self.model._code_density()
+        distortion = -observed_log_prob(self.model.observe(z, self.condition), self.x, self.present)
+        if isinstance(prior, Standard) and isinstance(self.belief, Gaussian):
+            return OneDraw(z, distortion, self.belief.rates())
+        return OneDraw(z, distortion, (log_q.squeeze(0) - prior.log_prob(z)).unsqueeze(1))
+
+    def draw_many(self, n: int, *, path_only: bool) -> ManyDraws:
+        z, log_q = self.belief.draw(self._noise(n))
+        if path_only:
+            assert isinstance(self.belief, Gaussian)
+            log_q = self.belief.detached().log_prob(z)
+        codes = z.flatten(0, 1)
+        observation = self.model.observe(codes, None if self.condition is None else _repeated(self.condition, n))
+        present = None if self.present is None else _repeated(self.present, n)
+        log_likelihood = observed_log_prob(observation, _repeated(self.x, n), present)
+        log_p = self.model._code_density().log_prob(codes)
+        return ManyDraws(z, log_likelihood.view(n, -1), log_q - log_p.view(n, -1))
+
+    def total_correlation(self, z: Tensor) -> Tensor:
+        assert isinstance(self.belief, Diagonal)
+        return total_correlation(self.belief, z)
+
+    def _noise(self, n: int) -> Tensor:
+        loc = self.belief.base.loc if isinstance(self.belief, Transported) else self.belief.loc
+        return torch.randn(n, *loc.shape, dtype=loc.dtype, device=loc.device)
+
+
+def _repeated(rows: Tensor, n: int) -> Tensor:
+    return rows.repeat(n, *[1] * (rows.ndim - 1))

@@ -107,5 +107,34 @@ PRESETS: dict[str, Preset] = {
         "Image Super-Resolution Using Deep Convolutional Networks (Dong et al., 2014), arXiv:1501.00092",
     ),
     "beta-vae": Preset("vae", {"beta": "4.0"}, "beta-VAE: Learning Basic Visual Concepts (Higgins et al., ICLR 2017)"),
+    "tc-vae": Preset(
+        "vae",
+        {"bound": "ELBO(total_correlation=5.0)"},
+        "Isolating Sources of Disentanglement in Variational Autoencoders (Chen et al., NeurIPS 2018)",
+    ),
+    "iwae": Preset(
+        "vae",
+        {"bound": "ImportanceWeighted(n_samples=5)"},
+        "Importance Weighted Autoencoders (Burda et al., ICLR 2016)",
+    ),
+    "full-covariance-vae": Preset(
+        "vae",
+        {"posterior": "FullNormal()"},
+        "An Introduction to Variational Autoencoders (Kingma & Welling, 2019), section 2.5.1",
+    ),
+    "iaf-vae": Preset(
+        "vae",
+        {"posterior": "InverseAutoregressive()"},
+        "Improved Variational Inference with Inverse Autoregressive Flow (Kingma et al., NeurIPS 2016)",
+    ),
+    "vampprior-vae": Preset("vae", {"prior": "VampPrior()"}, "VAE with a VampPrior (Tomczak & Welling, AISTATS 2018)"),
+    "mixture-vae": Preset(
+        "vae",
+        {"prior": "NormalMixture()"},
+        "Approximate Inference for Deep Latent Gaussian Mixtures (Nalisnick et al., 2016)",
+    ),
+    "flow-prior-vae": Preset(
+        "vae", {"prior": "FlowPrior()"}, "Variational Lossy Autoencoder (Chen et al., ICLR 2017), section 3.2"
+    ),
 }
 """Every preset by name."""
