@@ -206,8 +206,9 @@ def test_the_plane_is_decoded_as_the_map_lies(digits, pages):
     fitted, test, _ = digits
     plane = pages.codes.plane
     k = len(plane.rows)
-    low, high = np.quantile(fitted.encode(test), [0.02, 0.98], axis=0)
+    low, high = np.quantile(fitted.encode(test), [0.5 / k, 1 - 0.5 / k], axis=0)
     assert (plane.low, plane.high) == (pytest.approx(low), pytest.approx(high))
+    assert plane.of == "the codes of test rows"  # PCA has no prior
     corners = np.array([[low[0], high[1]], [high[0], low[1]]])  # top left, bottom right
     decoded = fitted.decode(corners)
     assert plane.rows[0, 0] == pytest.approx(decoded[0], abs=1e-3)

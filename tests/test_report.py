@@ -12,7 +12,19 @@ from sklearn.datasets import load_digits, load_wine
 from sklearn.decomposition import PCA
 
 from likely.evaluation import Assessment, Figure
-from likely.report import Codes, Reconstructions, ReportData, Samples, ScoreSummary, charts, pictures, render, words
+from likely.report import (
+    Codes,
+    Path,
+    Reconstructions,
+    ReportData,
+    Samples,
+    ScoreSummary,
+    Tiles,
+    charts,
+    pictures,
+    render,
+    words,
+)
 
 VOID = {"meta", "img", "br", "hr", "link", "input", "wbr"}
 HOSTILE = '<script>alert("1")</script>&{{ 7*7 }}$x$_a'
@@ -82,7 +94,7 @@ def digits():
         ),
         samples=Samples(decoded[:4], x[:4], [1.0, 2.0, 3.0, 4.0], "gray levels", np.arange(50.0), np.arange(40.0)),
         codes=Codes(pca.transform(data.data[:200]), data.target[:200]),
-        interpolation=decoded[:5],
+        interpolation=Path(decoded[:5]),
         scores=ScoreSummary(np.arange(100.0), np.arange(300.0) / 3, 97.5, 0.01, "<="),
         assessment=Assessment(180, figures, ("Better than PCA.",)),
         files=[("weights.safetensors", "what was learned")],
@@ -104,7 +116,7 @@ def table():
     return bare(
         reconstructions=Reconstructions(x[:3], decoded[:3], [1, 2, 3], ["best", "median", "worst"], ["a", "b", "c"]),
         samples=Samples(decoded[:3], x[:3], [0.5, 1, 2]),
-        interpolation=decoded[:4],
+        interpolation=Path(decoded[:4]),
         column_errors={"색": math.nan, "malic_acid": 2.0, "ash": 0.5},
     ), {"kind": "table", "columns": columns, "problems": ["column 'year' is constant"]}
 
@@ -202,7 +214,7 @@ def test_charts_take_their_colors_from_the_page(digits):
     used = set(re.findall(r"var\((--\w+)\)", html))
     assert {"--accent", "--second", "--alarm", "--c0", "--c9"} <= used
     for block in (style[: style.index("@media")], style[style.index("@media") :]):
-        assert used <= set(re.findall(r"(--\w+):", block)) | {"--tile"}
+        assert used <= set(re.findall(r"(--\w+):", block)) | {"--tile", "--small"}
     assert "#0102" not in html
     assert "#0103" not in html
 
@@ -220,6 +232,44 @@ def test_a_table_shows_names_values_and_large_gaps(table):
     assert "column 'year' is constant" in page.text
     assert "malic_acid 2.00 ash 0.500 색 –" in page.text
     assert re.search(r"width:100\.0%.*?width:25\.0%", html)
+
+
+def test_tiles_stand_in_lines_and_columns_and_the_rows_own_is_framed(digits):
+    rows = np.arange(6.0)[:, None, None].repeat(64, 1).reshape(2, 3, 8, 8) / 6 * 16
+    shown = Tiles(rows, ["row 4", "row 9"], ["class a", "class b", "class c"], rows[:, 0], [2, 0])
+    pages = dataclasses.replace(digits, relabeled=shown, class_samples=Tiles(rows, ["class a", "class b"], [""] * 3))
+    html = render(pages)
+    page = Page(html)
+    assert (page.unbalanced, page.open) == ([], [])
+    table = re.search(r'<table class="tiles">.*?</table>', html, re.DOTALL)[0]
+    assert Page(table).text == "as it is class a class b class c row 4 row 9"
+    lines = re.findall(r"<tr>(?:(?!<tr>).)*?<td.*?</tr>", table, re.DOTALL)
+    for i, line in enumerate(lines):
+        cells = re.findall(r"<td([^>]*)>(.*?)</td>", line)
+        found = [round(float(np.asarray(pixels(markup)).mean()) / 255 * 6, 1) for _, markup in cells]
+        assert found == pytest.approx([3 * i, 3 * i, 3 * i + 1, 3 * i + 2], abs=0.1)
+        assert [j for j, (attributes, _) in enumerate(cells) if "own" in attributes] == [[3], [1]][i]
+    assert 'href="#classes"' in html
+    assert "only the label changes" in page.text
+
+
+def test_tiles_of_a_table_are_lines_that_can_be_read(table):
+    pages, data = table
+    rows = pages.reconstructions.originals
+    shown = Tiles(
+        np.stack([np.stack([rows[0]] * 9)] * 4), [f"value {i}" for i in range(4)], [f"{i}" for i in range(9)], note="n"
+    )
+    html = render(dataclasses.replace(pages, data=data, traversals=shown))
+    section = html[html.index("What each value of the code stands for") :]
+    named = re.findall(r'<tr><th class="long">(value .*?)</th>', section)
+    assert named == [f"value {i}: {j}" for i in range(3) for j in (0, 2, 4, 6, 8)]
+    assert "by standard deviations of n" in Page(html).text
+
+
+@pytest.mark.parametrize(("way", "said"), [("straight", "a straight line"), ("great circle", "a great circle, which")])
+def test_the_way_between_two_rows_is_named(digits, way, said):
+    shown = Path(digits.interpolation.rows, way)
+    assert f"along {said}" in Page(render(dataclasses.replace(digits, interpolation=shown))).text
 
 
 def test_rows_that_are_neither_are_drawn_as_curves():
@@ -258,6 +308,8 @@ def test_hostile_names_are_text():
         files=[(HOSTILE, HOSTILE)],
         next_commands=[HOSTILE],
         notes=[HOSTILE],
+        traversals=Tiles(np.zeros((1, 1, 2)), [HOSTILE], [HOSTILE], note=HOSTILE),
+        relabeled=Tiles(np.zeros((1, 1, 2)), [HOSTILE], [HOSTILE], np.zeros((1, 2)), [0]),
         absent={"interpolation": HOSTILE},
     )
     html = render(pages)

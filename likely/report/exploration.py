@@ -12,7 +12,6 @@ from likely.exploring import interpolate, manifold, relabel, traverse
 from likely.fitted import Fitted
 from likely.report.contents import Path, Plane, Tiles
 from likely.report.rows import Look
-from likely.report.words import number
 from likely.tasks.latent import spread, way_of
 from likely.tasks.units import ACTIVE
 
@@ -75,7 +74,7 @@ def traversals(fitted: Fitted, test: Source, plain: Plain) -> Tiles | None:
     return Tiles(
         np.stack([plain(found[unit]) for unit in units]),
         [f"value {unit}" for unit in units],
-        [f"{'+' if offset > 0 else ''}{number(offset, 2)}" for offset in np.linspace(-SPAN, SPAN, N_STEPS)],
+        [f"{offset:+g}".replace("-", "−") if offset else "0" for offset in np.linspace(-SPAN, SPAN, N_STEPS)],
         note="the prior" if has_prior else "the codes of test rows",
     )
 
@@ -100,7 +99,7 @@ def relabeled(fitted: Fitted, test: Source, plain: Plain) -> Tiles | None:
     return Tiles(
         np.stack([plain(found[name]) for name in classes], 1),
         [test.place(row) for row in rows],
-        classes,
+        [f"class {name}" for name in classes],
         plain(shown.read(np.arange(len(rows)))),
         [classes.index(labels[row]) for row in rows],
     )
@@ -112,7 +111,9 @@ def class_samples(fitted: Fitted, plain: Plain) -> Tiles | None:
         return None
     classes = list(fitted.schema.classes[:MAX_CLASSES])
     rows = plain(fitted.sample(N_DRAWS * len(classes), condition=np.repeat(classes, N_DRAWS)))
-    return Tiles(rows.reshape(len(classes), N_DRAWS, *rows.shape[1:]), classes, [""] * N_DRAWS)
+    return Tiles(
+        rows.reshape(len(classes), N_DRAWS, *rows.shape[1:]), [f"class {name}" for name in classes], [""] * N_DRAWS
+    )
 
 
 def tiles(shown: Tiles, look: Look) -> dict[str, Any]:
