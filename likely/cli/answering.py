@@ -151,8 +151,8 @@ def interpolate(
     for row in rows:
         if not 0 <= row < len(found):
             raise UserError(f"--rows {row}: {source} has {len(found):,} rows, numbered from 0 to {len(found) - 1}")
-    ends = [Subset(found, np.array([row])) for row in rows]
-    way = between(fitted, *ends, n_steps=steps)
+    first, last = (Subset(found, np.array([row])) for row in rows)
+    way: Any = between(fitted, first, last, steps)
     if strip:
         write_strip(output, way, fitted.schema)
     else:

@@ -1,5 +1,6 @@
 """What lies around and between codes, in a report: a way, a plane, traversals, and rows by class."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -39,17 +40,19 @@ def path(fitted: Fitted, test: Source, plain: Plain) -> Path | None:
     first, last = 0, len(test) - 1
     if test.labels is not None and (test.labels != test.labels[0]).any():
         last = int(np.argmax(test.labels != test.labels[0]))
-    ends = [Subset(test, np.array([row])) for row in (first, last)]
-    return Path(plain(interpolate(fitted, *ends, n_steps=N_STEPS)), way_of(fitted.model).value)
+    a, b = (Subset(test, np.array([row])) for row in (first, last))
+    return Path(plain(interpolate(fitted, a, b, N_STEPS)), way_of(fitted.model).value)
 
 
 def plane(fitted: Fitted, test: Source, plain: Plain) -> Plane | None:
     """What the code's plane decodes to, where it is one and rows are images; under the first class, where there are."""
-    model = fitted.model
-    if not _explorable(fitted, test) or fitted.schema.kind != "image" or np.prod(model.z_shape) != 2:
+    model: Any = fitted.model
+    if not _explorable(fitted, test) or fitted.schema.kind != "image" or math.prod(model.z_shape) != 2:
+        return None
+    has_prior = isinstance(model, LatentDensity)
+    if len(test) < 2 and not has_prior:
         return None
     label = fitted.schema.classes[0] if model.condition_shape is not None else None
-    has_prior = isinstance(model, LatentDensity)
     found = manifold(fitted, N_GRID, rows=None if has_prior else test, condition=label)
     rows, edges = plain(found.rows), found.codes.reshape(N_GRID, N_GRID, 2)
     low, high = edges[-1, 0].tolist(), edges[0, -1].tolist()
@@ -90,7 +93,8 @@ def relabeled(fitted: Fitted, test: Source, plain: Plain) -> Tiles | None:
     if fitted.model.condition_shape is None or not _explorable(fitted, test):
         return None
     classes = list(fitted.schema.classes[:MAX_CLASSES])
-    labels = np.array([str(label) for label in test.labels])  # type: ignore[union-attr] - `_explorable` looked
+    assert test.labels is not None  # `_explorable` looked
+    labels = np.array([str(label) for label in test.labels])
     rows = [int(np.argmax(labels == name)) for name in classes if (labels == name).any()][:N_STYLES]
     if not rows:
         return None
