@@ -7,6 +7,7 @@ samples 85.54, after 3,280 epochs (Burda et al., 2016; a replication 87.75 and 8
 """
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,24 +15,40 @@ from torch import Tensor
 
 import likely
 from benchmarks.data import find, mnist, parser, say
+from likely.contract import LatentDensity
 from likely.data import open_source
 from likely.data.split import Split
 from likely.likelihoods import Bernoulli
-from likely.models import VAE
 from likely.networks import MLP
+from likely.registry import Spec
 from likely.tasks.importance import importance_estimate, one_sample_bound
-from likely.training import TrainConfig, train
+from likely.training import History, TrainConfig, train
 from likely.variational import FlowPrior, ImportanceWeighted, InverseAutoregressive, VampPrior
 
 PAPER = MLP((200, 200), activation="tanh")
 WIDE = MLP((512, 512), activation="silu")
 CASES = {
-    "vae": {"z_size": 50, "network": PAPER},
-    "iwae": {"z_size": 50, "network": PAPER, "bound": ImportanceWeighted(5)},
-    "flow": {"z_size": 40, "network": WIDE, "posterior": InverseAutoregressive(), "prior": FlowPrior()},
-    "vampprior": {"z_size": 40, "network": WIDE, "prior": VampPrior()},
+    "vae": Spec("vae", z_size=50, network=PAPER),
+    "iwae": Spec("vae", z_size=50, network=PAPER, bound=ImportanceWeighted(5)),
+    "flow": Spec("vae", z_size=40, network=WIDE, posterior=InverseAutoregressive(), prior=FlowPrior()),
+    "vampprior": Spec("vae", z_size=40, network=WIDE, prior=VampPrior()),
+    "ladder": Spec("ladder_vae", z_sizes=(40, 20), network=WIDE),
 }
-"""Arguments of a VAE by the name of the case."""
+"""Models by the name of the case."""
+
+RECIPES = {
+    "cpu": {"time_limit": 2400.0, "batch_size": 100, "learning_rate": 3e-3},
+    "gpu": {"epochs": 2000.0, "batch_size": 256, "learning_rate": 2e-3, "device": "cuda"},
+}
+"""How each is trained, to the end of its schedule."""
+
+
+class Trained(NamedTuple):
+    """A model, test images as it takes them, and how it was trained."""
+
+    model: LatentDensity
+    test: Tensor
+    history: History
 
 
 def main() -> None:
@@ -39,24 +56,22 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("case", choices=CASES)
     arguments.add_argument("--fixed", action="store_true", help="the fixed binarization, instead of drawing anew")
-    arguments.add_argument("--seconds", type=float, default=2400.0, help="of training")
-    arguments.add_argument("--learning-rate", type=float, default=1e-3)
-    arguments.add_argument("--batch-size", type=int, default=100)
+    arguments.add_argument("--recipe", choices=RECIPES, default="cpu")
+    arguments.add_argument("--seconds", type=float, help="of training, instead of the recipe's length")
+    arguments.add_argument("--learning-rate", type=float)
+    arguments.add_argument("--batch-size", type=int)
     arguments.add_argument("--samples", type=int, default=5_000)
     arguments.add_argument("--rows", type=int, default=10_000, help="test images")
     arguments.add_argument("--seed", type=int, default=0)
     given = arguments.parse_args()
-    config = TrainConfig(
-        time_limit=given.seconds,
-        learning_rate=given.learning_rate,
-        batch_size=given.batch_size,
-        patience=None,
-        precision="bfloat16",
-        seed=given.seed,
-    )
+    settings = RECIPES[given.recipe] | ({"time_limit": given.seconds, "epochs": None} if given.seconds else {})
+    settings |= {"learning_rate": given.learning_rate} if given.learning_rate else {}
+    settings |= {"batch_size": given.batch_size} if given.batch_size else {}
+    config = TrainConfig(patience=None, precision="bfloat16", seed=given.seed, **settings)
     fit = fixed if given.fixed else drawn_anew
     model, test, history = fit(given.data, CASES[given.case], config)
-    test = test[: given.rows]
+    device = next(model.parameters()).device
+    test = test[: given.rows].to(device)
     estimate = importance_estimate(model, test, n_samples=given.samples)
     one = one_sample_bound(model, test)
     say(
@@ -74,32 +89,27 @@ def main() -> None:
     )
 
 
-def drawn_anew(
-    folder: Path | None, arguments: dict, config: TrainConfig
-) -> tuple[VAE, Tensor, likely.training.History]:
+def drawn_anew(folder: Path | None, spec: Spec, config: TrainConfig) -> Trained:
     """Trained on 54,000 images whose bits are drawn at each step, chosen on 6,000; test bits drawn once."""
     data = mnist(folder)
-    fitted = likely.fit(
-        "vae", open_source(data["x_train"]), train=config, binarize=True, calibrate="none", test=0.0, **arguments
-    )
+    images = open_source(data["x_train"])
+    fitted = likely.fit(spec, images, train=config, binarize=True, calibrate="none", test=0.0)
     gray = torch.from_numpy(data["x_test"]).unsqueeze(1) / 255
-    generator = torch.Generator().manual_seed(0)
-    assert isinstance(fitted.model, VAE)
-    return fitted.model, torch.bernoulli(gray, generator=generator), fitted.history
+    test = torch.bernoulli(gray, generator=torch.Generator().manual_seed(0))
+    return Trained(fitted.model, test, fitted.history)
 
 
-def fixed(folder: Path | None, arguments: dict, config: TrainConfig) -> tuple[VAE, Tensor, likely.training.History]:
+def fixed(folder: Path | None, spec: Spec, config: TrainConfig) -> Trained:
     """Trained on the 50,000 images of the fixed binarization, chosen on its 10,000."""
     with np.load(find(folder, "binarized_mnist.npz")) as file:
         bits = [np.unpackbits(file[name], axis=1) for name in ("x_train", "x_valid", "x_test")]
-    learned = torch.from_numpy(np.concatenate(bits[:2])).float().view(-1, 1, 28, 28)
+    learned, test = (torch.from_numpy(each).float().view(-1, 1, 28, 28) for each in (np.concatenate(bits[:2]), bits[2]))
     none = np.arange(0)
     split = Split(np.arange(50_000), np.arange(50_000, 60_000), none, none)
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
-        model = VAE((1, 28, 28), likelihood=Bernoulli(), **arguments)
-    history = train(model, learned, config, split=split)
-    return model, torch.from_numpy(bits[2]).float().view(-1, 1, 28, 28), history
+        model = spec.build(x_shape=(1, 28, 28), likelihood=Bernoulli())
+    return Trained(model, test, train(model, learned, config, split=split))
 
 
 if __name__ == "__main__":

@@ -13,12 +13,13 @@ import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, final
+from typing import Any, NamedTuple, Protocol, TypeVar, final
 
 import torch
 from torch import Tensor, nn
 
 Shape = tuple[int, ...]
+Rows = TypeVar("Rows", Tensor, Tensor | None)
 
 N_SEEN_CONDITIONS = 1024
 """How many training conditions a conditional model remembers, to sample from when it is given none."""
@@ -417,10 +418,8 @@ class LatentDensity(BoundedDensity, Decoder):
 
     def _log_weights(self, x: Tensor, condition: Tensor | None, z: Tensor, log_q: Tensor) -> Tensor:
         k = len(z)
-        rows = x.repeat(k, *[1] * (x.ndim - 1))
-        conditions = None if condition is None else condition.repeat(k, *[1] * (condition.ndim - 1))
         codes = z.flatten(0, 1)
-        log_joint = self._log_likelihood(rows, codes, conditions) + self._log_prior(codes)
+        log_joint = self._log_likelihood(repeated(x, k), codes, repeated(condition, k)) + self._log_prior(codes)
         return log_joint.view(k, -1) - log_q
 
     def _log_prob_bound(self, x: Tensor, condition: Tensor | None, n_samples: int) -> Tensor:
@@ -513,6 +512,11 @@ class ImputesMissing(Restorer):
 
 class TakesMissing(Model):
     """NaN in x means missing: masked out of the objective and of the density, never invented."""
+
+
+def repeated(rows: Rows, k: int) -> Rows:
+    """Rows (batch, ...) k times, (k * batch, ...), so that each stands beside each of its k draws; None stays None."""
+    return rows if rows is None else rows.repeat(k, *[1] * (rows.ndim - 1))
 
 
 CAPABILITIES: tuple[type[Model], ...] = (

@@ -13,7 +13,7 @@ from likely.contract import Model
 from likely.corruptions import Downsampling, Erasing, GaussianNoise
 from likely.distortions import SSIM, CrossEntropy
 from likely.likelihoods import Bernoulli, Categorical, ContinuousBernoulli, DiscretizedLogisticMixture, Gaussian
-from likely.models import PCA, PPCA, VAE, Autoencoder, DenoisingAutoencoder
+from likely.models import PCA, PPCA, VAE, Autoencoder, DenoisingAutoencoder, LadderVAE
 from likely.networks import MLP, Convolutional, FullResolution, WhatWhere
 from likely.penalties import Contractive, KSparse
 from likely.variational import FlowPrior, FullNormal, InverseAutoregressive, NormalMixture, VampPrior
@@ -69,7 +69,7 @@ def awake(model: Model) -> Model:
     with torch.no_grad():
         for parameter in model.parameters():
             if not parameter.any():
-                parameter.normal_(0, 0.3)
+                parameter.normal_(0, 0.15)
     return model
 
 
@@ -181,6 +181,12 @@ ZOO: dict[str, Entry] = {
     "vae-convolutional": Entry(
         lambda: VAE((1, 7, 6), 2, network=Convolutional((4, 6), hidden=8)), real(1, 7, 6), "vae"
     ),
+    "ladder-bits": Entry(
+        lambda: LadderVAE((1, 2, 2), (1, 1), width=8, network=SMALL, likelihood=Bernoulli()),
+        levels(2, 1, 2, 2),
+        "ladder_vae",
+    ),
+    "ladder-real": Entry(lambda: LadderVAE((5,), (3, 2, 2), width=8, network=SMALL), real(5), "ladder_vae"),
     "little-autoregressive": Entry(lambda: LittleAutoregressive((1, 2, 2)), levels(2, 1, 2, 2)),
     "little-gan": Entry(lambda: LittleGAN((2,)), real(2)),
     "little-rbm": Entry(lambda: LittleRBM((1, 2, 2)), levels(2, 1, 2, 2)),

@@ -19,6 +19,7 @@ from likely.contract import (
     Sampler,
     Shape,
     TakesMissing,
+    repeated,
 )
 from likely.likelihoods import Gaussian as GaussianLikelihood
 from likely.likelihoods import Likelihood, observed_log_prob, split_missing
@@ -216,9 +217,8 @@ class _Rows(Inference):
             assert isinstance(self.belief, Gaussian)
             log_q = self.belief.detached().log_prob(z)
         codes = z.flatten(0, 1)
-        observation = self.model.observe(codes, None if self.condition is None else _repeated(self.condition, n))
-        present = None if self.present is None else _repeated(self.present, n)
-        log_likelihood = observed_log_prob(observation, _repeated(self.x, n), present)
+        observation = self.model.observe(codes, repeated(self.condition, n))
+        log_likelihood = observed_log_prob(observation, repeated(self.x, n), repeated(self.present, n))
         log_p = self.model._code_density().log_prob(codes)
         return ManyDraws(z, log_likelihood.view(n, -1), log_q - log_p.view(n, -1))
 
@@ -229,7 +229,3 @@ class _Rows(Inference):
     def _noise(self, n: int) -> Tensor:
         loc = self.belief.base.loc if isinstance(self.belief, Transported) else self.belief.loc
         return torch.randn(n, *loc.shape, dtype=loc.dtype, device=loc.device)
-
-
-def _repeated(rows: Tensor, n: int) -> Tensor:
-    return rows.repeat(n, *[1] * (rows.ndim - 1))

@@ -18,6 +18,7 @@ MODELS: dict[str, str | type] = {
     "autoencoder": "likely.models.autoencoder:Autoencoder",
     "denoising_autoencoder": "likely.models.denoising_autoencoder:DenoisingAutoencoder",
     "vae": "likely.models.vae:VAE",
+    "ladder_vae": "likely.models.ladder_vae:LadderVAE",
 }
 """Every model by name: where its class is found, or the class itself where `register` was given one."""
 

@@ -125,8 +125,12 @@ class Bound(abc.ABC):
     """What is raised in training. Its subclasses are frozen dataclasses."""
 
     @abc.abstractmethod
-    def build(self, beta: float, posterior: Posterior) -> BoundObjective:
-        """The module, for a rate that weighs `beta`, and draws from a posterior.
+    def build(self, beta: float, posterior: Posterior | None) -> BoundObjective:
+        """The module, for a rate that weighs `beta`.
+
+        Args:
+            beta: weight of the rate.
+            posterior: that is drawn from; None for one of several layers.
 
         Raises:
             ValueError: if they do not go together; names what does.
@@ -161,12 +165,12 @@ class ELBO(Bound):
                 f"{self.total_correlation}"
             )
 
-    def build(self, beta: float, posterior: Posterior) -> BoundObjective:
+    def build(self, beta: float, posterior: Posterior | None) -> BoundObjective:
         """As `Bound.build`; the total correlation needs a diagonal posterior."""
         if self.total_correlation and not isinstance(posterior, DiagonalNormal):
             raise ValueError(
-                f"ELBO: total_correlation compares values of the code one by one, which {type(posterior).__name__} has "
-                "no formula for; set posterior=DiagonalNormal()"
+                "ELBO: total_correlation compares values of the code one by one, which takes a single layer of them "
+                "and posterior=DiagonalNormal()"
             )
         return _ELBOObjective(self, beta)
 
@@ -213,13 +217,13 @@ class ImportanceWeighted(Bound):
     def __post_init__(self) -> None:
         _check_positive(self, n_samples=self.n_samples)
 
-    def build(self, beta: float, posterior: Posterior) -> BoundObjective:
+    def build(self, beta: float, posterior: Posterior | None) -> BoundObjective:
         """As `Bound.build`."""
         has_formula = isinstance(posterior, GaussianPosterior)
         if self.doubly_reparameterized and not has_formula:
             raise ValueError(
-                "ImportanceWeighted: doubly_reparameterized needs a posterior whose density has a formula, "
-                f"{type(posterior).__name__} has none; leave it out, or set posterior=DiagonalNormal()"
+                "ImportanceWeighted: doubly_reparameterized takes a posterior whose density has a formula, such as "
+                "DiagonalNormal or FullNormal over a single layer of codes; leave it out"
             )
         twice = has_formula if self.doubly_reparameterized is None else self.doubly_reparameterized
         return _ImportanceWeightedObjective(self, beta, twice)

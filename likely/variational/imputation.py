@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent
 
-from likely.contract import MAX_ROWS_AT_ONCE, Belief, Operator, Shape
+from likely.contract import MAX_ROWS_AT_ONCE, Belief, Operator, Shape, repeated
 from likely.corruptions import start
 from likely.corruptions.noise import Kept
 from likely.errors import UserError
@@ -118,9 +118,8 @@ def _proposals(
         k = len(piece)
         z, log_q = belief.draw(piece)
         codes = z.flatten(0, 1)
-        observation = model.observe(codes, None if condition is None else _repeated(condition, k))
-        there = None if present is None else _repeated(present, k)
-        log_joint = observed_log_prob(observation, _repeated(x, k), there) + model.log_prior(codes)
+        observation = model.observe(codes, repeated(condition, k))
+        log_joint = observed_log_prob(observation, repeated(x, k), repeated(present, k)) + model.log_prior(codes)
         yield _Proposals(z, log_joint.view(k, -1) - log_q, observation.mean.view(k, *y.shape))
 
 
@@ -132,10 +131,6 @@ def _missing_values(y: Tensor, operator: Operator) -> Kept:
         f"this model fills in what is missing, and {type(operator).__name__} is something else; name what was erased "
         "(Erasing), or fit denoising_autoencoder, which undoes what it is taught"
     )
-
-
-def _repeated(rows: Tensor, n: int) -> Tensor:
-    return rows.repeat(n, *[1] * (rows.ndim - 1))
 
 
 def _beside(value: Tensor, rows: Tensor) -> Tensor:

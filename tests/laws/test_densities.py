@@ -8,15 +8,15 @@ import torch
 from scipy.stats import chisquare
 from torch import nn
 
-from likely.contract import BoundedDensity, ExactDensity, Sampler
+from likely.contract import ExactDensity, LatentDensity, Sampler
 from likely.likelihoods import Gaussian
 from likely.models import VAE
 from likely.networks import MLP
 from likely.variational import Standard
 from tests.zoo import ZOO, with_capability
 
-OPTIONS = ("vae-full", "vae-autoregressive", "vae-mixture", "vae-vampprior", "vae-flow-prior")
-"""Posteriors and priors of a VAE of four bits."""
+OPTIONS = ("vae-full", "vae-autoregressive", "vae-mixture", "vae-vampprior", "vae-flow-prior", "ladder-bits")
+"""Posteriors, priors and layers of a VAE of four bits."""
 
 N_LEVELS = {
     "vae-bits": 2,
@@ -48,7 +48,7 @@ def log_prob_by_quadrature(model: VAE, x: torch.Tensor) -> torch.Tensor:
     """log of the integral of p(x | z) p(z) over a two-dimensional z, decoder by decoder call: (batch,)."""
     z, log_weight = grid()
     log_weight = log_weight + model.log_prior(z) - Standard(2).log_prob(z)
-    observation = model.observation(model.codec.decode(z))
+    observation = model.observe(z)
     rows = [observation.log_prob(row.expand(len(z), *row.shape)) for row in x]
     return torch.stack([(log_px + log_weight).logsumexp(0) for log_px in rows])
 
@@ -61,7 +61,7 @@ def exact(name: str, x: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("name", STATES)
 def test_probabilities_of_all_states_sum_to_one(name):
-    assert exact(name, all_states(name)).exp().sum().item() == pytest.approx(1, abs=1e-9)
+    assert exact(name, all_states(name)).exp().sum().item() == pytest.approx(1, abs=1e-8)
 
 
 def test_an_exact_probability_equals_brute_force():
@@ -118,7 +118,7 @@ def test_a_bound_is_below_log_p_and_reaches_it(name):
     assert (many > draws.mean(0) - 4 * error).all()
 
 
-@pytest.mark.parametrize("name", [name for name in with_capability(BoundedDensity) if name.startswith("vae")])
+@pytest.mark.parametrize("name", with_capability(LatentDensity))
 @torch.no_grad()
 def test_the_objective_is_minus_the_bound_and_the_rate_is_alive(name):
     model, x = ZOO[name].model(), ZOO[name].x()[:4]
