@@ -109,7 +109,8 @@ def next_commands(fitted: "Fitted", directory: str, data: str) -> list[str]:
     if isinstance(model, Restorer):
         commands.append(f"likely restore {where} {of} -o restored{rows}")
     if isinstance(model, Sampler):
-        commands.append(f"likely sample {where} -n 64 -o samples{rows}")
+        given = "" if model.condition_shape is None else f" --condition {shlex.quote(fitted.schema.classes[0])}"
+        commands.append(f"likely sample {where} -n 64{given} -o samples{rows}")
     if isinstance(model, Encoder):
         commands.append(f"likely encode {where} {of} -o codes.csv")
     if isinstance(model, Reconstructor):

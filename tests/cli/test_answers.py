@@ -115,6 +115,12 @@ def test_a_condition_is_one_of_those_seen(digits, table, likely, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_the_next_command_of_a_conditional_model_names_a_class(digits):
+    from likely.cli.results import next_commands
+
+    assert "likely sample vae -n 64 --condition 0 -o samples" in next_commands(library.load("vae"), "vae", "digits")
+
+
 def test_several_conditions_are_drawn_by_turns_and_named(digits, likely, tmp_path):
     answer = likely("sample", "vae", "-n", 2, "--condition", 7, "--condition", 3, "-o", tmp_path / "s.npz")
     assert "4 new rows" in answer.out
