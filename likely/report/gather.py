@@ -71,6 +71,9 @@ def gather(fitted: Fitted, parts: ReportParts) -> ReportData:
     }
     if schema.kind != "image":
         absent["plane"] = "What a plane of codes decodes to is drawn where rows are images; these are traversed below."
+    traversals = exploration.traversals(fitted, seen.test, seen.plain)
+    if traversals is None and not {"codes", "interpolation"} & absent.keys():
+        absent["traversals"] = "No value of the code varies from test row to test row, so there is nothing to move."
     if not parts.history:
         absent["history"] = f"{fitted.spec.name} is solved at once: there is no course of training to show."
     return ReportData(
@@ -91,7 +94,7 @@ def gather(fitted: Fitted, parts: ReportParts) -> ReportData:
         samples=seen.samples(),
         codes=seen.codes(),
         interpolation=exploration.path(fitted, seen.test, seen.plain),
-        traversals=exploration.traversals(fitted, seen.test, seen.plain),
+        traversals=traversals,
         class_samples=exploration.class_samples(fitted, seen.plain),
         relabeled=exploration.relabeled(fitted, seen.test, seen.plain),
         unit_rates=latent.gathered(fitted, seen.test),
