@@ -222,8 +222,8 @@ class ReportData:
         files: (name, what it is).
         next_commands: what to type now.
         notes: sentences on what was chosen and why.
-        absent: why a section is empty: by "reconstructions", "samples", "codes", "plane", "interpolation", "traversals",
-            "scores", "history".
+        absent: why a section is empty: by "reconstructions", "samples", "codes", "plane", "interpolation",
+            "traversals", "scores", "history".
     """
 
     title: str
