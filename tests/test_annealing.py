@@ -7,9 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from likely.contract import LatentDensity
 from likely.tasks import annealing
 from likely.tasks.annealing import Annealing, annealed_estimate
+from likely.tasks.importance import importance_estimate
+from likely.tasks.quadrature import quadrature
 from tests.little_models import LittleLinear
+from tests.zoo import ZOO, with_capability
 
 
 def linear(z_size: int = 3, scale: float = 0.5, n: int = 6) -> LittleLinear:
@@ -133,3 +137,23 @@ def test_what_cannot_be_annealed_is_refused():
         Annealing(n_chains=0)
     with pytest.raises(ValueError, match="at least one row"):
         annealed_estimate(linear(), rows(linear())[:0])
+
+
+def of_two_values() -> list[str]:
+    """Entries of the zoo whose code is two values, and that take no condition."""
+    made = {name: ZOO[name].make() for name in with_capability(LatentDensity)}
+    return [name for name, model in made.items() if model.z_shape == (2,) and model.condition_shape is None]
+
+
+@pytest.mark.parametrize("name", of_two_values())
+def test_annealing_importance_samples_and_quadrature_agree(name):
+    model, x = ZOO[name].model(), ZOO[name].x()[:4]
+    exact = quadrature(model, x, tolerance=1e-6)
+    plan = Annealing(32, 80, 1)
+    annealed = [annealed_estimate(model, x, annealing=plan, seed=i) for i in range(10)]
+    sampled = [importance_estimate(model, x, n_samples=1000, seed=i) for i in range(10)]
+    for found in (annealed, sampled):
+        scores = torch.tensor([(one.mean - float(exact.mean())) / one.mean_error for one in found])
+        assert abs(float(scores.mean())) < 1.2
+        assert 0.1 < scores.square().mean() < 3.5
+        assert max(one.mean_error for one in found) < 0.2

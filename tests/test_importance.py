@@ -177,7 +177,7 @@ def test_dead_units_are_found_and_rates_by_formula_are_checked(monkeypatch):
     x = rows(model, 200)
     loc = torch.stack([x[:, 0], 0.05 * x[:, 1], torch.zeros(200).double()], 1)
     belief = Factorized(loc, torch.tensor([0.2, 0.99, 1.0], dtype=torch.float64).expand_as(loc))
-    monkeypatch.setattr(LittleLinear, "_posterior", lambda *_: belief)
+    monkeypatch.setattr(LittleLinear, "_infer", lambda *_: belief)
     use = code_use(model, x)
     assert use.unit_rates is not None
     assert torch.allclose(use.unit_rates, belief.rates().mean(0))
@@ -199,7 +199,7 @@ def test_a_collapsed_posterior_is_told_from_a_faint_one(monkeypatch):
     def says(gain: float) -> units.CodeUse:
         loc = gain * x[:, :3]
         belief = Factorized(loc, (1 - gain**2 / 4) * torch.ones_like(loc))
-        monkeypatch.setattr(LittleLinear, "_posterior", lambda *_: belief)
+        monkeypatch.setattr(LittleLinear, "_infer", lambda *_: belief)
         return code_use(model, x)
 
     assert says(0.0).collapsed

@@ -9,7 +9,7 @@ from likely.evaluation import Assessment, Figure
 from likely.fitted import Fitted
 from likely.report import charts
 from likely.report.contents import UnitRates
-from likely.report.words import MARKS, with_error
+from likely.report.words import MARKS, cell, with_error
 
 CHECKED = "checked log-likelihood"
 
@@ -42,13 +42,15 @@ def code_use(rates: UnitRates | None, assessment: Assessment | None) -> dict[str
 def _in_words(shown: Figure) -> str:
     name = next(iter(shown.values))
     value, error = with_error(shown.values[name], shown.errors.get(name))
-    return f"{value}{f' ± {error}' if error else ''} {shown.unit}"
+    text = f"{value} ± {error}" if error else cell(round(shown.values[name]))
+    return f"{text} {shown.unit}"
 
 
 def _estimates(shown: Figure) -> dict[str, Any]:
     """Log-likelihoods of the same rows by one way and another, to the same decimals."""
-    rows = []
+    own, rows = next(iter(shown.values)), []
     for name, value in shown.values.items():
         text, error = with_error(value, shown.errors.get(name))
-        rows.append({"name": name, "mark": MARKS.get(shown.marks.get(name, ""), ""), "value": text, "error": error})
+        mark, title = MARKS.get(shown.marks.get(name, ""), ""), f"bound of {name}" if name == own else name
+        rows.append({"name": title, "mark": mark, "value": text, "error": error})
     return {"rows": rows, "unit": shown.unit}
