@@ -1,4 +1,7 @@
-"""Bijections: maps that can be undone, and say how they stretch space."""
+"""Bijections: maps that can be undone, and say how they stretch space.
+
+The density of y = f(x) is log p(y) = log p(x) - log|det df/dx|. Log-determinants are in nats, and in float32 at least.
+"""
 
 import abc
 from typing import final
@@ -8,7 +11,10 @@ from torch import Tensor, nn
 
 
 class Bijection(nn.Module, abc.ABC):
-    """An invertible map of rows, given a context where it was built for one."""
+    """An invertible map of rows of n values, given a context where it was built for one.
+
+    Rows are independent of each other. Law: inverse(forward(x)) = x, with log-determinants that cancel.
+    """
 
     @abc.abstractmethod
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -21,7 +27,13 @@ class Bijection(nn.Module, abc.ABC):
 
 @final
 class Chain(Bijection):
-    """One bijection after the other."""
+    """One bijection after the other: y = f_k(... f_1(x)), each given the same context.
+
+    log|det dy/dx| is the sum of theirs, each at its own input.
+
+    Args:
+        steps: the first is applied first; none make the identity.
+    """
 
     def __init__(self, *steps: Bijection) -> None:
         super().__init__()
@@ -29,7 +41,7 @@ class Chain(Bijection):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """As `Bijection.forward`."""
-        log_det = x.new_zeros(len(x))
+        log_det = no_stretch(x)
         for step in self.steps:
             x, own = step(x, context)
             log_det = log_det + own
@@ -37,7 +49,7 @@ class Chain(Bijection):
 
     def inverse(self, y: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """As `Bijection.inverse`."""
-        log_det = y.new_zeros(len(y))
+        log_det = no_stretch(y)
         for step in reversed(self.steps):
             assert isinstance(step, Bijection)
             y, own = step.inverse(y, context)
@@ -47,7 +59,11 @@ class Chain(Bijection):
 
 @final
 class Inverse(Bijection):
-    """A bijection the other way round."""
+    """A bijection the other way round: its forward is the other's inverse.
+
+    A masked autoregressive flow (arXiv:1705.07057) is so the inverse of an inverse autoregressive one
+    (arXiv:1606.04934): which way is fast is all that differs.
+    """
 
     def __init__(self, bijection: Bijection) -> None:
         super().__init__()
@@ -67,8 +83,18 @@ LOG_SCALE_BOUND = 3.0
 
 
 def bounded(raw: Tensor) -> Tensor:
-    """A log-scale that stays where its exponential, and that of minus it, are of moderate size; near 0 raw itself."""
+    """bound tanh(raw / bound): a log-scale that neither way out of float's range lies behind; near 0 raw itself."""
     return LOG_SCALE_BOUND * torch.tanh(raw / LOG_SCALE_BOUND)
+
+
+def at_least_float32(raw: Tensor) -> Tensor:
+    """What a network that may have run in bfloat16 gave, for sums and exponentials that must not."""
+    return raw.to(torch.promote_types(raw.dtype, torch.float32))
+
+
+def no_stretch(x: Tensor) -> Tensor:
+    """The log-determinant of a map that keeps volumes: zeros (batch,)."""
+    return at_least_float32(x.new_zeros(len(x)))
 
 
 def start_at_zero(layer: nn.Linear) -> None:

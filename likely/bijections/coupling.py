@@ -1,35 +1,38 @@
 """Coupling layers."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import final
 
 import torch
 from torch import Tensor, nn
 
-from likely.bijections.bijection import Bijection, bounded, start_at_zero
+from likely.bijections.bijection import Bijection, at_least_float32, bounded, start_at_zero
 from likely.networks.activations import ACTIVATIONS, Activation
+from likely.networks.context import with_context
 
 
 @final
 class AffineCoupling(Bijection):
-    """One half of the values stays; the other becomes x exp(s) + t, with s and t of the half that stays.
+    """y_a = x_a and y_b = x_b exp(s) + t, with s and t functions of x_a and of the context.
 
-    One pass both ways. Starts as the identity.
+    a is the first half of the values (the smaller one, of an odd number) and b the second. log|det dy/dx| is the sum of
+    s; |s_i| stays below 3. Starts as the identity. One pass of the network both ways.
 
     Args:
         n: how many values, at least 2.
         hidden: widths of the network.
         context_size: how many numbers of a context it sees.
-        flip: moves the first half instead of the second.
+        flip: keeps the second half and moves the first.
         activation: of the network.
 
-    Reference: Density estimation using Real NVP (Dinh et al., 2017), arXiv:1605.08803, equations 7 and 8
+    Reference: Density estimation using Real NVP (Dinh et al., 2017), arXiv:1605.08803, equations 4 to 8
     """
 
     def __init__(
         self,
         n: int,
-        hidden: tuple[int, ...] = (128,),
+        hidden: Sequence[int] = (128,),
         *,
         context_size: int = 0,
         flip: bool = False,
@@ -38,7 +41,7 @@ class AffineCoupling(Bijection):
         super().__init__()
         if n < 2:
             raise ValueError(f"AffineCoupling needs at least 2 values to couple, got {n}")
-        self.sizes, self.flip = (n // 2, n - n // 2), flip
+        self.sizes, self.context_size, self.flip = (n // 2, n - n // 2), context_size, flip
         moved, kept = self.sizes if flip else self.sizes[::-1]
         sizes = (kept + context_size, *hidden)
         layers = [module for a, b in pairwise(sizes) for module in (nn.Linear(a, b), ACTIVATIONS[activation]())]
@@ -66,6 +69,7 @@ class AffineCoupling(Bijection):
         return torch.cat([moved, kept] if self.flip else [kept, moved], 1)
 
     def _numbers(self, kept: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        raw = self.network(kept if context is None else torch.cat([kept, context], 1)).to(kept.dtype)
+        """Log-scales and shifts of the half that moves."""
+        raw = at_least_float32(self.network(with_context(kept, context, self.context_size)))
         log_scale, shift = raw.chunk(2, 1)
         return bounded(log_scale), shift
