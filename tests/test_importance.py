@@ -86,6 +86,23 @@ def test_errors_are_as_large_as_they_say():
     assert 0.85 < mean.std() < 1.2  # taken as independent, the errors of rows would make it twice that
 
 
+@torch.no_grad()
+def test_a_wider_posterior_finds_what_a_narrow_one_leaves_out():
+    model = linear(stretch=0.6)
+    x = rows(model)
+    log_p = model.exact(x)
+    plain, wide = (
+        torch.stack([importance_estimate(model, x, n_samples=300, width=width, seed=i).log_prob for i in range(40)])
+        for width in (1.0, 1.0 / 0.6)
+    )
+    assert torch.allclose(wide, log_p.expand_as(wide), atol=1e-9)  # by this width the posterior is exact
+    assert (plain.mean(0) < log_p - 0.02).all()
+    each = importance_estimate(model, x, n_samples=2000, width=1.4)
+    assert ((each.log_prob - log_p).abs() < 4 * each.error).all()
+    near = importance_estimate(model, x, n_samples=50, width=1 + 1e-9).log_prob
+    assert torch.allclose(near, importance_estimate(model, x, n_samples=50).log_prob, atol=1e-6)
+
+
 def test_a_row_is_estimated_by_itself(monkeypatch):
     model = linear(shift=0.1, stretch=1.3)
     x = rows(model)
@@ -125,6 +142,8 @@ def test_estimates_need_rows_and_samples():
     model = linear()
     with pytest.raises(ValueError, match="n_samples must be at least 1"):
         importance_estimate(model, rows(model), n_samples=0)
+    with pytest.raises(ValueError, match="width must be positive"):
+        importance_estimate(model, rows(model), width=0.0)
     with pytest.raises(ValueError, match="at least one row"):
         importance_estimate(model, rows(model)[:0])
 

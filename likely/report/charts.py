@@ -12,6 +12,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 # Every color is drawn as a stand-in, which becomes a variable of the style sheet.
 INK, MUTED, GRID, PAPER, ACCENT, SECOND, ALARM = (f"#0102{i:02x}" for i in range(7))
@@ -119,7 +120,7 @@ def unit_rates(rates: np.ndarray, active: np.ndarray) -> Markup:
             places = np.flatnonzero(which)
             if len(places):
                 axes.bar(places + 1, rates[order][places], color=color, width=0.8, linewidth=0, label=name)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(axis="x", visible=False)
         _legend(axes)
         return _svg(figure, "Rate of each value of the code")
