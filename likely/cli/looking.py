@@ -171,7 +171,7 @@ def reference(cls: type) -> str:
 def _sections(cls: type) -> dict[str, str]:
     """The parts of a Google-style docstring by their headings; what stands before the first is under ""."""
     text = textwrap.dedent(" " * 4 + (cls.__doc__ or ""))
-    pieces = re.split(r"^(Args|Reference|Example):", text, flags=re.MULTILINE)
+    pieces = re.split(r"^(Args|Raises|Reference|Example):", text, flags=re.MULTILINE)
     return {"": pieces[0]} | dict(zip(pieces[1::2], pieces[2::2], strict=True))
 
 
