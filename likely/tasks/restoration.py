@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from likely import contract
-from likely.contract import Restorer
+from likely.contract import ImputesMissing, Restorer
 from likely.corruptions import Corruption, Erasing, LinearOperator, Operator, finish
 from likely.errors import DataError, UserError
 
@@ -66,8 +66,11 @@ def channels_left(model: Restorer, operator: contract.Operator | Corruption | No
 
 
 def _erased(model: Restorer, y: Tensor) -> Tensor:
-    """(batch,): the rows that lack something, where what the model learned to undo leaves nothing out."""
+    """(batch,): the rows that lack something, where what the model learned to undo leaves nothing out; all rows of a
+    model that can do nothing but fill in."""
     own = model.corruption
+    if own is None and isinstance(model, ImputesMissing):  # it was taught nothing else: whole rows stay as they are
+        return torch.ones(len(y), dtype=torch.bool, device=y.device)
     if own is not None and isinstance(own.behind(y, model.x_shape), LinearOperator):
         return torch.zeros(len(y), dtype=torch.bool, device=y.device)
     return y.isnan().flatten(1).any(1)

@@ -1,41 +1,22 @@
 """Imputation: what could stand where values are missing, by a model's posterior given the values that are there."""
 
 import math
-from collections.abc import Iterator
-from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
-from torch.distributions import Independent
 
-from likely.contract import MAX_ROWS_AT_ONCE, Belief, Operator, Shape, repeated
+from likely.contract import MAX_ROWS_AT_ONCE, Operator
 from likely.corruptions import start
 from likely.corruptions.noise import Kept
 from likely.errors import UserError
-from likely.likelihoods import observed_log_prob, split_missing
+from likely.variational.posteriors import Diagonal
+from likely.variational.refinement import Imputer, ObservedRows, refined
 
-N_PROPOSALS = 64
-"""Codes that are weighed for each row, and for each draw."""
+N_PROPOSALS = 256
+"""Codes that are weighed for the mean of each row."""
 
-
-class Imputer(Protocol):
-    """A model with codes, as far as imputation needs it; shapes as in `likely.contract.LatentDensity`."""
-
-    z_shape: Shape
-
-    def infer(self, x: Tensor, condition: Tensor | None = None) -> Belief: ...
-
-    def log_prior(self, z: Tensor) -> Tensor: ...
-
-    def observe(self, z: Tensor, condition: Tensor | None = None) -> Independent: ...
-
-
-class _Proposals(NamedTuple):
-    """Codes z (k, batch, *z_shape), their log-weights (k, batch), and the mean of x given each (k, batch, *x_shape)."""
-
-    z: Tensor
-    log_weight: Tensor
-    mean: Tensor
+N_PROPOSALS_PER_DRAW = 64
+"""Codes of which each draw takes one."""
 
 
 def impute(
@@ -43,7 +24,8 @@ def impute(
 ) -> Tensor:
     """The mean of what is missing given what is there, by self-normalized importance sampling.
 
-    All rows share the noise, so that the answer for a row does not depend on its neighbors.
+    Codes are drawn from a normal that was fitted to what is there of each row (`refined`). All rows share the noise,
+    so that the answer for a row does not depend on its neighbors; the same rows have the same answer.
 
     Args:
         model: fitted.
@@ -62,23 +44,20 @@ def impute(
         arXiv:1812.02633, equation 11
     """
     kept = _missing_values(y, operator)
-    top = torch.full((len(y),), -math.inf, dtype=y.dtype, device=y.device)
-    total, weighted = torch.zeros_like(top), torch.zeros_like(y)
-    generator = torch.Generator(y.device).manual_seed(0)  # the same question has the same answer
-    for piece in _proposals(model, y, condition, n_proposals, generator):
-        # One pass over the decoder: weights are relative to the largest so far, and so is what was summed by them.
-        highest = torch.maximum(top, piece.log_weight.amax(0))
-        shrink, weight = (top - highest).exp(), (piece.log_weight - highest).exp()
-        total = total * shrink + weight.sum(0)
-        weighted = weighted * _beside(shrink, y) + torch.einsum("kb,kb...->b...", weight, piece.mean)
-        top = highest
-    return kept.project(weighted / _beside(total, y), y)
+    lacking = y.isnan().flatten(1).any(1)
+    filled = y.clone()
+    if lacking.any():
+        filled[lacking] = _mean(model, y[lacking], None if condition is None else condition[lacking], n_proposals)
+    return kept.project(filled, y)
 
 
 def draw_missing(
     model: Imputer, y: Tensor, operator: Operator, condition: Tensor | None = None, n_samples: int = 1
 ) -> Tensor:
     """Draws of what is missing given what is there: a code by its weight among others, and values by that code.
+
+    Each row has noise of its own, from the global generator: whatever is computed of a whole draw, such as the mean
+    of a column, has the uncertainty that it should have.
 
     Args:
         model: fitted.
@@ -96,31 +75,49 @@ def draw_missing(
     Reference: as `impute`, section 3.3 (sampling importance resampling)
     """
     kept = _missing_values(y, operator)
-    found = [(piece.z, piece.log_weight) for piece in _proposals(model, y, condition, N_PROPOSALS * n_samples)]
-    z, log_weight = (torch.cat(each) for each in zip(*found, strict=True))
-    draws = []
+    rows, belief = ObservedRows(model, y, condition), refined(model, y, condition)
     # Each draw has proposals of its own: from shared ones, draws would agree with each other by chance.
-    for codes, weights in zip(z.chunk(n_samples), log_weight.chunk(n_samples), strict=True):
-        below = weights.softmax(0).cumsum(0)
-        chosen = (below < torch.rand((), dtype=y.dtype, device=y.device)).sum(0).clamp_max(len(codes) - 1)
-        code = codes[chosen, torch.arange(len(y), device=y.device)]
-        draws.append(kept.project(model.observe(code, condition).sample(), y))
-    return torch.stack(draws)
+    draws = [model.observe(_resampled(rows, belief), condition).sample() for _ in range(n_samples)]
+    return torch.stack([kept.project(draw, y) for draw in draws])
 
 
-def _proposals(
-    model: Imputer, y: Tensor, condition: Tensor | None, n: int, generator: torch.Generator | None = None
-) -> Iterator[_Proposals]:
-    belief = model.infer(y, condition)
-    x, present = split_missing(y)
-    noise = torch.randn(n, 1, *model.z_shape, dtype=y.dtype, device=y.device, generator=generator)
+def _mean(model: Imputer, y: Tensor, condition: Tensor | None, n_proposals: int) -> Tensor:
+    """E[x | what is there]: (batch, *x_shape)."""
+    rows, belief = ObservedRows(model, y, condition), refined(model, y, condition)
+    top = torch.full((len(y),), -math.inf, dtype=y.dtype, device=y.device)
+    total, weighted = torch.zeros_like(top), torch.zeros_like(y)
+    generator = torch.Generator(y.device).manual_seed(1)
+    shape = (n_proposals, 1, *model.z_shape)
+    noise = torch.randn(shape, dtype=y.dtype, device=y.device, generator=generator)
     for piece in noise.split(max(1, MAX_ROWS_AT_ONCE // len(y))):
-        k = len(piece)
         z, log_q = belief.draw(piece)
-        codes = z.flatten(0, 1)
-        observation = model.observe(codes, repeated(condition, k))
-        log_joint = observed_log_prob(observation, repeated(x, k), repeated(present, k)) + model.log_prior(codes)
-        yield _Proposals(z, log_joint.view(k, -1) - log_q, observation.mean.view(k, *y.shape))
+        log_joint, observation = rows.explained(z)
+        log_weight = log_joint - log_q
+        # One pass over the decoder: weights are relative to the largest so far, and so is what was summed by them.
+        highest = torch.maximum(top, log_weight.amax(0))
+        shrink, weight = (top - highest).exp(), (log_weight - highest).exp()
+        total = total * shrink + weight.sum(0)
+        mean = observation.mean.view(len(z), *y.shape)
+        weighted = weighted * _beside(shrink, y) + torch.einsum("kb,kb...->b...", weight, mean)
+        top = highest
+    return weighted / _beside(total, y)
+
+
+def _resampled(rows: ObservedRows, belief: Diagonal) -> Tensor:
+    """One code for each row, nearly from p(z | what is there): (batch, z_size)."""
+    top = torch.full_like(belief.loc[:, 0], -math.inf)
+    chosen = belief.loc
+    size = max(1, MAX_ROWS_AT_ONCE // len(top))
+    for k in _pieces(N_PROPOSALS_PER_DRAW, size):
+        noise = torch.randn(k, *belief.loc.shape, dtype=belief.loc.dtype, device=belief.loc.device)
+        z, log_q = belief.draw(noise)
+        # The largest of log-weight plus Gumbel noise is a choice by weight, and needs no second pass.
+        gumbel = -torch.empty_like(log_q).exponential_().log()
+        best, place = (rows.explained(z)[0] - log_q + gumbel).max(0)
+        found = z[place, torch.arange(len(top), device=top.device)]
+        chosen = torch.where((best > top).unsqueeze(1), found, chosen)
+        top = torch.maximum(top, best)
+    return chosen
 
 
 def _missing_values(y: Tensor, operator: Operator) -> Kept:
@@ -131,6 +128,10 @@ def _missing_values(y: Tensor, operator: Operator) -> Kept:
         f"this model fills in what is missing, and {type(operator).__name__} is something else; name what was erased "
         "(Erasing), or fit denoising_autoencoder, which undoes what it is taught"
     )
+
+
+def _pieces(n: int, size: int) -> list[int]:
+    return [min(size, n - i) for i in range(0, n, size)]
 
 
 def _beside(value: Tensor, rows: Tensor) -> Tensor:
