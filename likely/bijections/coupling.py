@@ -62,7 +62,7 @@ class AffineCoupling(Bijection):
         return self._joined(kept, (moved - shift) * (-log_scale).exp()), -log_scale.sum(1)
 
     def _halves(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        first, second = x.split(self.sizes, 1)
+        first, second = x.split_with_sizes(self.sizes, 1)
         return (second, first) if self.flip else (first, second)
 
     def _joined(self, kept: Tensor, moved: Tensor) -> Tensor:

@@ -23,13 +23,15 @@ class MaskedLinear(nn.Linear):
         mask: (out, in), zeros and ones. It is rebuilt with the layer, not saved.
     """
 
+    mask: Tensor
+
     def __init__(self, mask: Tensor) -> None:
         super().__init__(mask.shape[1], mask.shape[0])
         self.register_buffer("mask", mask, persistent=False)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """(batch, in) to (batch, out), through another mask where one is given."""
-        return F.linear(x, self.weight * (self.get_buffer("mask") if mask is None else mask), self.bias)
+        return F.linear(x, self.weight * (self.mask if mask is None else mask), self.bias)
 
 
 @final
@@ -80,7 +82,7 @@ class AutoregressiveMLP(nn.Module):
         h = with_context(x, context, self.context_size)
         for i, layer in enumerate(self.layers):
             h = layer(self.activation(h) if i else h, None if masks is None else masks[i])
-        return h.unflatten(1, (self.outputs, self.n))
+        return h.view(len(h), self.outputs, self.n)
 
     @property
     def last(self) -> MaskedLinear:
