@@ -9,7 +9,7 @@ from likely.contract import MAX_ROWS_AT_ONCE, Operator
 from likely.corruptions import start
 from likely.corruptions.noise import Kept
 from likely.errors import UserError
-from likely.variational.posteriors import Diagonal
+from likely.variational.posteriors import Full
 from likely.variational.refinement import Imputer, ObservedRows, refined
 
 N_PROPOSALS = 256
@@ -103,7 +103,7 @@ def _mean(model: Imputer, y: Tensor, condition: Tensor | None, n_proposals: int)
     return weighted / _beside(total, y)
 
 
-def _resampled(rows: ObservedRows, belief: Diagonal) -> Tensor:
+def _resampled(rows: ObservedRows, belief: Full) -> Tensor:
     """One code for each row, nearly from p(z | what is there): (batch, z_size)."""
     top = torch.full_like(belief.loc[:, 0], -math.inf)
     chosen = belief.loc

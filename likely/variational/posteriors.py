@@ -79,7 +79,8 @@ class Full(Gaussian):
 
     def draw(self, noise: Tensor) -> tuple[Tensor, Tensor]:
         """As `Gaussian.draw`."""
-        z = self.loc + (self.triangle @ noise.unsqueeze(-1)).squeeze(-1)
+        with torch.autocast(noise.device.type, enabled=False):  # log q is that of this draw, not of one near by
+            z = self.loc + (self.triangle @ noise.unsqueeze(-1)).squeeze(-1)
         return z, -0.5 * (noise.square().sum(-1) + LOG_TWO_PI * noise.shape[-1]) - self.log_det
 
     def log_prob(self, z: Tensor) -> Tensor:

@@ -126,8 +126,9 @@ class _Mixture:
     def log_prob(self, z: Tensor) -> Tensor:
         center = self.loc.detach().mean(0)  # squares around the middle of the components lose the fewest digits
         z, loc, precision = z - center, self.loc - center, (-2 * self.log_scale).exp()
-        # The square, expanded: matrix products instead of a (batch, components, z_size) array.
-        squares = z.square() @ precision.T - 2 * z @ (loc * precision).T + (loc.square() * precision).sum(1)
+        with torch.autocast(z.device.type, enabled=False):  # in bfloat16 these products would be off by nats
+            # The square, expanded: matrix products instead of a (batch, components, z_size) array.
+            squares = z.square() @ precision.T - 2 * z @ (loc * precision).T + (loc.square() * precision).sum(1)
         constant = self.log_scale.sum(1) + 0.5 * LOG_TWO_PI * z.shape[1]
         return (self.log_weight - constant - 0.5 * squares).logsumexp(1)
 

@@ -8,9 +8,9 @@ from torch.distributions import Independent
 
 from likely.contract import Belief, Shape
 from likely.likelihoods import observed_log_prob, split_missing
-from likely.variational.posteriors import LOG_SCALE_RANGE, Diagonal
+from likely.variational.posteriors import LOG_SCALE_RANGE, Full
 
-N_STEPS = 50
+N_STEPS = 100
 STEP_SIZE = 0.1
 """Of Adam, in the units of the code; it falls to zero."""
 
@@ -58,8 +58,8 @@ class ObservedRows:
         return [1] * (self.x.ndim - 1)
 
 
-def refined(model: Imputer, y: Tensor, condition: Tensor | None = None) -> Diagonal:
-    """For each row, the normal with independent values that is nearest to p(z | what is there).
+def refined(model: Imputer, y: Tensor, condition: Tensor | None = None) -> Full:
+    """For each row, a normal near p(z | what is there): where much is missing, values of the code depend on each other.
 
     From where the encoder sees it, the bound of the row on what is there is raised step by step. All rows share the
     noise and none moves another's normal; the same rows have the same answer.
@@ -70,7 +70,7 @@ def refined(model: Imputer, y: Tensor, condition: Tensor | None = None) -> Diago
         condition: (batch, *condition_shape), or None.
 
     Returns:
-        The normals, over codes (batch, z_size).
+        The normals, over codes (batch, z_size); their covariances are whole.
 
     Reference: Semi-Amortized Variational Autoencoders (Kim et al., 2018), arXiv:1802.02550, section 3
     """
@@ -78,25 +78,32 @@ def refined(model: Imputer, y: Tensor, condition: Tensor | None = None) -> Diago
     with torch.inference_mode(False), torch.enable_grad():
         rows = ObservedRows(model, y.clone(), None if condition is None else condition.clone())
         generator = torch.Generator(y.device).manual_seed(0)
-        loc, log_scale = (value.requires_grad_() for value in _start(rows, generator))
-        optimizer = torch.optim.Adam([loc, log_scale], lr=STEP_SIZE, betas=(0.9, 0.95), eps=EPSILON)
+        numbers = [value.requires_grad_() for value in _start(rows, generator)]
+        optimizer = torch.optim.Adam(numbers, lr=STEP_SIZE, betas=(0.9, 0.95), eps=EPSILON)
         for step in range(N_STEPS):
             optimizer.param_groups[0]["lr"] = STEP_SIZE * (1 - step / N_STEPS)
-            loss = -_bound(rows, Diagonal(loc, log_scale), generator).sum()
-            loc.grad, log_scale.grad = torch.autograd.grad(loss, (loc, log_scale))
+            loss = -_bound(rows, _normal(*numbers), generator).sum()
+            for value, slope in zip(numbers, torch.autograd.grad(loss, numbers), strict=True):
+                value.grad = slope
             optimizer.step()
-        return Diagonal(loc.detach(), log_scale.detach().clamp(*LOG_SCALE_RANGE))
+        return _normal(*numbers).detached()
 
 
-def _start(rows: ObservedRows, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Mean and log standard deviation of the encoder's posterior, each (batch, z_size)."""
+def _start(rows: ObservedRows, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean and log standard deviation of the encoder's posterior, each (batch, z_size), and nothing between values."""
     with torch.no_grad():
         noise = _noise(rows, N_START, generator)
         z, _ = rows.model.infer(rows.y, rows.condition).draw(noise - noise.mean(0))
-        return z.mean(0), z.std(0).log().clamp(*LOG_SCALE_RANGE)
+        loc, log_scale = z.mean(0), z.std(0).log().clamp(*LOG_SCALE_RANGE)
+        return loc, log_scale, loc.new_zeros(*loc.shape, loc.shape[1])
 
 
-def _bound(rows: ObservedRows, belief: Diagonal, generator: torch.Generator) -> Tensor:
+def _normal(loc: Tensor, log_scale: Tensor, between: Tensor) -> Full:
+    scale = log_scale.clamp(*LOG_SCALE_RANGE).exp()
+    return Full(loc, torch.diag_embed(scale) + scale.unsqueeze(2) * between.tril(-1))
+
+
+def _bound(rows: ObservedRows, belief: Full, generator: torch.Generator) -> Tensor:
     """The bound of each row by one draw and its mirror image, whose errors of first order cancel: (batch,)."""
     noise = _noise(rows, 1, generator)
     z, log_q = belief.draw(torch.cat([noise, -noise]))

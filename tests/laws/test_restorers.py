@@ -57,6 +57,33 @@ def test_the_same_question_has_the_same_answer(name):
     assert torch.equal(before, torch.get_rng_state())
 
 
+@pytest.mark.parametrize("name", with_capability(ImputesMissing))
+def test_draws_keep_what_is_known_and_differ_where_nothing_is(name):
+    model, y, operator = asked(name, Erasing(0.4))
+    torch.manual_seed(0)
+    draws = model.draw_restorations(y, operator, n_samples=8)
+    assert draws.shape == (8, *y.shape)
+    assert draws.isfinite().all()
+    missing = y.isnan()
+    for draw in draws:
+        assert torch.equal(draw[~missing], y[~missing])
+    assert (draws != draws[0])[:, missing].any(0).float().mean() > 0.5
+
+
+@pytest.mark.parametrize("name", with_capability(ImputesMissing))
+@torch.no_grad()
+def test_the_mean_restoration_is_the_mean_of_draws(name):
+    model, y, operator = asked(name, Erasing(0.4))
+    missing = y.isnan()
+    torch.manual_seed(0)
+    draws = model.draw_restorations(y, operator, n_samples=100)
+    found = model.restore(y, operator)[missing]
+    # Squared errors in units of the draws' own: the mean of a hundred is off by one of them, on average.
+    error = draws[:, missing].var(0) / 100 + 1e-4
+    surplus = (draws[:, missing].mean(0) - found).square() / error
+    assert surplus.mean() < 2
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_no_y_is_refused(name):
     model, y, _ = asked(name, GaussianNoise(0.1))
