@@ -21,6 +21,7 @@ from likely.contract import (
     Decoder,
     Density,
     Encoder,
+    ImputesMissing,
     Model,
     Operator,
     Reconstructor,
@@ -31,12 +32,12 @@ from likely.contract import (
 from likely.corruptions import Corruption
 from likely.corruptions import Operator as DrawnOperator
 from likely.data import Rows, Schema, Source, open_source
-from likely.data.remains import read_remains, restored_to_rows
-from likely.errors import DataError, Unsupported
+from likely.data.remains import completed_rows, read_remains, restored_to_rows, spread_to_rows
+from likely.errors import DataError, Unsupported, UserError
 from likely.registry import MODELS, Spec, model_class
 from likely.rng import preserved, restart
 from likely.tasks import DENSITY_SAMPLES, Calibration, Measure, log_density, measure_of, surprise
-from likely.tasks.restoration import channels_left, restore
+from likely.tasks.restoration import channels_left, draw_restorations, restore
 from likely.training import History
 
 CHUNK_VALUES = 2_000_000
@@ -205,7 +206,8 @@ class Fitted:
         Args:
             y: what is left of rows, in their units: noise may leave their range, NaN (null) is what is missing,
                 images may be of any size, and gray where that is what happened. Images whose sizes differ come one
-                by one. In image files transparent pixels are missing.
+                by one. In image files transparent pixels are missing. A model that only fills in what is missing
+                leaves all else as it is, to the last digit.
             operator: what happened: a corruption, such as `likely.corruptions.Downsampling(2)`, or an operator that
                 was drawn for these very rows as the model sees them. By default what is missing was erased, and
                 where nothing is missing, that happened which the model learned to undo.
@@ -217,15 +219,59 @@ class Fitted:
         """
         model = self.capable(Restorer, "restore")
         source = y if isinstance(y, Source) else open_source(y)
-        condition = self._labels(source, condition)
-        channels = channels_left(model, operator)
         pieces = []
         with self._answering():
-            for ids in self._chunks(len(source), source.row_bytes // 8):
-                left = read_remains(self.schema, source, ids, channels=channels, dtype=self._dtype).to(self._device)
+            for ids, left, given in self._remains(source, condition, channels_left(model, operator)):
                 own = operator.rows(slice(ids[0], ids[-1] + 1)) if isinstance(operator, DrawnOperator) else operator
-                pieces.append(restore(model, left, own, self._condition(condition, ids)).cpu())
-        return restored_to_rows(self.schema, _joined(pieces, source))
+                pieces.append(restore(model, left, own, given).cpu())
+        restored = _joined(pieces, source)
+        if isinstance(model, ImputesMissing):
+            return completed_rows(self.schema, restored, source, draws=False)
+        return restored_to_rows(self.schema, restored)
+
+    def draw_restorations(self, y: Any, n_samples: int = 10, *, condition: Any = None, seed: int = 0) -> list[Rows]:
+        """Rows with what is missing drawn from what it could be given the rest: multiple imputation.
+
+        Args:
+            y: rows in their units, NaN (null) where something is missing; in image files transparent pixels are.
+            n_samples: how many versions.
+            condition: labels of the rows, for a model that was fitted with them.
+            seed: which draws.
+
+        Returns:
+            n_samples times the rows, whole: what is there as it is, whole columns whole.
+
+        Raises:
+            DataError: if y is nothing that could be left of rows like those of the fit.
+            Unsupported: if the model fills in nothing, or by its best guess only.
+        """
+        source = y if isinstance(y, Source) else open_source(y)
+        pieces = [draws.cpu() for draws in self._drawn(source, n_samples, condition, seed)]
+        if not pieces:
+            raise DataError(f"{source.name} has no rows")
+        return [completed_rows(self.schema, x, source, draws=True) for x in torch.cat(pieces, 1)]
+
+    def restoration_spread(self, y: Any, n_samples: int = 100, *, condition: Any = None, seed: int = 0) -> Rows:
+        """How uncertain each value is that `restore` fills in: its standard deviation over draws.
+
+        Args:
+            y: as `draw_restorations`.
+            n_samples: how many draws; with 100 a standard deviation is known to a fourteenth.
+            condition: labels of the rows, for a model that was fitted with them.
+            seed: which draws.
+
+        Returns:
+            Rows of standard deviations, in the units of the rows; 0 of what is there.
+
+        Raises:
+            DataError: as `draw_restorations`, or if there are categories.
+            UserError: if `n_samples` is smaller than 2.
+        """
+        if n_samples < 2:
+            raise UserError(f"a standard deviation needs 2 draws or more, got n_samples={n_samples}")
+        source = y if isinstance(y, Source) else open_source(y)
+        pieces = [draws.double().std(0).cpu() for draws in self._drawn(source, n_samples, condition, seed)]
+        return spread_to_rows(self.schema, _joined(pieces, source))
 
     # The same, as the model sees it: what evaluation compares.
 
@@ -323,6 +369,25 @@ class Fitted:
     def _chunks(self, n: int, n_values: int = 0) -> Iterator[np.ndarray]:
         size = max(1, min(MAX_CHUNK, CHUNK_VALUES // max(1, n_values or self.schema.n_values)))
         return (np.arange(start, min(start + size, n)) for start in range(0, n, size))
+
+    def _remains(
+        self, source: Source, condition: Any, channels: int, times: int = 1
+    ) -> Iterator[tuple[np.ndarray, Tensor, Tensor | None]]:
+        """Ids, what is left of these rows, and their condition; fewer at a time where each is answered `times` over."""
+        condition = self._labels(source, condition)
+        for ids in self._chunks(len(source), times * max(1, source.row_bytes // 8)):
+            left = read_remains(self.schema, source, ids, channels=channels, dtype=self._dtype)
+            yield ids, left.to(self._device), self._condition(condition, ids)
+
+    def _drawn(self, source: Source, n: int, condition: Any, seed: int) -> Iterator[Tensor]:
+        """(n, rows, *x_shape), some rows at a time."""
+        model = self.capable(ImputesMissing, "draw what is missing")
+        if n < 1:
+            raise UserError(f"n_samples must be at least 1, got {n}")
+        with self._answering():
+            restart(seed, "restoration")
+            for _, left, given in self._remains(source, condition, channels_left(model, None), n):
+                yield draw_restorations(model, left, given, n_samples=n)
 
     def _answer(
         self, rows: Any, condition: Any, ask: Callable[[Tensor, Tensor | None], Tensor], with_log_det: int = 0

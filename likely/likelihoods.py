@@ -106,6 +106,23 @@ def observed_log_prob(observation: Independent, x: Tensor, present: Tensor | Non
     return (observation.base_dist.log_prob(x) * present).flatten(1).sum(1)
 
 
+def ordinary_draw(observation: Independent) -> Tensor:
+    """A draw of each row in which nothing is an outlier.
+
+    What a likelihood allows for outliers keeps a few strange values from steering a fit. Its share is a setting and
+    no finding: among draws of what is missing it would be all that their spread tells of.
+
+    Args:
+        observation: of batch shape (batch,) and event shape x_shape.
+
+    Returns:
+        (batch, *x_shape).
+    """
+    values = observation.base_dist
+    draw: Tensor = Normal.sample(values) if isinstance(values, _Contaminated) else observation.sample()
+    return draw
+
+
 def default_likelihood(domain: str, levels: int) -> Likelihood:
     """The likelihood for a domain when nobody names one."""
     match domain:

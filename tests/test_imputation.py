@@ -1,13 +1,18 @@
 """Imputation against a model whose conditionals have formulas: a linear Gaussian one, and its encoder a poor judge."""
 
+import warnings
+
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
+import likely
 from likely.corruptions import Downsampling, Erasing
 from likely.corruptions.noise import Kept
-from likely.errors import UserError
+from likely.errors import DataError, Unsupported, UserError
 from likely.likelihoods import Bernoulli
 from likely.models import VAE, LadderVAE
 from likely.networks import MLP
@@ -95,7 +100,7 @@ def test_draws_of_a_row_and_of_rows_are_strangers():
     model = LinearGaussian()
     y = torch.full((2, 5), torch.nan, dtype=torch.float64)
     torch.manual_seed(0)
-    draws = draw_missing(model, y, erased(y), n_samples=2000)
+    draws = draw_missing(model, y, erased(y), n_samples=1000)
     one, two = draws[:, 0], draws[:, 1]
     for a, b in ((one, two), (one[1:], one[:-1])):
         both = torch.cat([a, b], 1).T.corrcoef()[:5, 5:]
@@ -173,3 +178,99 @@ def test_bits_are_drawn_and_their_means_are_probabilities(kind):
     assert (mean < 1).all()
     # Draws of the same: four standard errors of 300 draws, and what 64 proposals miss.
     torch.testing.assert_close(draws.mean(0), mean, rtol=0, atol=0.13)
+
+
+# In a person's own units.
+
+
+@pytest.fixture(scope="module")
+def people() -> pd.DataFrame:
+    """a and b say the same in other units; `whole` counts, `always` is constant."""
+    generator = np.random.default_rng(0)
+    a = generator.normal(170.0, 10.0, 400)
+    b = 2.54 * a + generator.normal(0, 0.5, 400)
+    return pd.DataFrame({"a": a, "b": b, "whole": np.rint(a / 10).astype(int), "always": 7.0})
+
+
+@pytest.fixture(scope="module")
+def of_people(people) -> likely.Fitted:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return likely.fit("vae", people, train=likely.TrainConfig(epochs=60, seed=0), calibrate="none")
+
+
+def with_gaps(people: pd.DataFrame) -> pd.DataFrame:
+    left = people[:40].astype({"whole": "Int64"})
+    left.loc[3, "b"] = np.nan
+    left.loc[4, ["a", "b"]] = np.nan
+    left.loc[5, "whole"] = pd.NA
+    left.loc[6, ["a", "b", "whole", "always"]] = pd.NA
+    return left
+
+
+def test_a_table_comes_back_whole_and_what_was_there_to_the_last_digit(people, of_people):
+    left = with_gaps(people)
+    whole = of_people.restore(left)
+    assert list(whole) == list(people)
+    assert not whole.isna().any(axis=None)
+    there = left.notna().to_numpy()
+    np.testing.assert_array_equal(whole.to_numpy(float)[there], left.to_numpy(float, na_value=np.nan)[there])
+    assert abs(whole.loc[3, "b"] - people.loc[3, "b"]) < 4  # of a standard deviation of 25
+    assert abs(whole.loc[6, "a"] - people["a"].mean()) < 3
+    assert whole.loc[6, "always"] == 7
+
+
+def test_draws_of_a_table_are_rows_that_could_have_been(people, of_people):
+    left = with_gaps(people)
+    draws = of_people.draw_restorations(left, 60)
+    assert len(draws) == 60
+    there = left.notna().to_numpy()
+    for draw in draws:
+        np.testing.assert_array_equal(draw.to_numpy(float)[there], left.to_numpy(float, na_value=np.nan)[there])
+        assert draw["whole"].dtype == np.int64
+    lost = np.array([draw.loc[6, "a"] for draw in draws])
+    known = np.array([draw.loc[3, "b"] / 2.54 for draw in draws])
+    assert 6 < lost.std() < 15  # nothing is known of it: 10, as in the data
+    assert known.std() < 0.3 * lost.std()
+    again = of_people.draw_restorations(left, 2, seed=1)
+    assert again[0].loc[6, "a"] != draws[0].loc[6, "a"]
+    pd.testing.assert_frame_equal(of_people.draw_restorations(left, 2, seed=1)[0], again[0])
+
+
+def test_spread_is_that_of_draws_in_the_units_of_the_column(people, of_people):
+    left = with_gaps(people)
+    spread = of_people.restoration_spread(left)
+    assert (spread.to_numpy()[left.notna().to_numpy()] == 0).all()
+    assert 6 < spread.loc[6, "a"] < 15
+    assert 0 < spread.loc[3, "b"] < 0.3 * spread.loc[6, "b"]
+    assert spread.loc[6, "b"] == pytest.approx(2.54 * spread.loc[6, "a"], rel=0.2)
+    assert spread.loc[6, "always"] == 0
+
+
+def test_images_with_gaps_are_filled_in_and_drawn():
+    images = np.random.default_rng(0).integers(0, 256, (60, 4, 4)).astype(np.uint8)
+    fitted = likely.fit("vae", images, train=likely.TrainConfig(epochs=2, seed=0), calibrate="none", z_size=2)
+    left = images[:5].astype(np.float32)
+    left[1:, 1, 2] = np.nan
+    there = ~np.isnan(left)
+    for found in (fitted.restore(left), *fitted.draw_restorations(left, 3)):
+        assert found.shape == left.shape
+        np.testing.assert_array_equal(found[there], images[:5][there])
+        assert ((found >= 0) & (found <= 255)).all()
+    spread = fitted.restoration_spread(left)
+    assert (spread[there] == 0).all()
+    assert ((spread[~there] > 20) & (spread[~there] < 130)).all()  # uniform noise has 74
+    with pytest.raises(DataError, match="of which draws are made"):
+        fitted.draw_restorations(np.zeros((2, 5, 4)))
+
+
+def test_who_cannot_draw_names_those_that_do():
+    data = np.random.default_rng(0).normal(size=(60, 3))
+    config = likely.TrainConfig(epochs=1)
+    fitted = likely.fit("denoising_autoencoder", data, train=config, calibrate="none")
+    with pytest.raises(Unsupported, match="vae"):
+        fitted.draw_restorations(data)
+    fitted = likely.fit("vae", data, train=config, calibrate="none")
+    with pytest.raises(UserError, match="2 draws or more"):
+        fitted.restoration_spread(data, 1)
+    np.testing.assert_array_equal(fitted.restore(data), data)

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow
+import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
 from likely.data.checks import Place, check_finite, row_place
+from likely.data.column import Column
 from likely.data.pixels import channels_first, decode_pixels
 from likely.data.source import Rows, Source
-from likely.data.tabular import check_column_names, encode_table
+from likely.data.tabular import as_numbers, as_text, check_column_names, decode_table, encode_table, in_frame
 from likely.errors import DataError
 
 if TYPE_CHECKING:
@@ -80,6 +82,63 @@ def restored_to_rows(schema: "Schema", x: Tensor) -> Any:
         return schema.to_rows(x, draws=False)
     values = x.detach().cpu()
     return decode_pixels(schema, (values if values.dtype == torch.float64 else values.float()).numpy(), draws=False)
+
+
+def completed_rows(schema: "Schema", x: Tensor, source: Source, *, draws: bool) -> Any:
+    """Rows whose gaps were filled in, in the caller's terms: what was there is as it was, to the last digit.
+
+    Args:
+        schema: of the rows.
+        x: (n, *x_shape), or images (n, c, h, w) of any size.
+        source: the same rows with their gaps.
+        draws: whether to round what was filled in to what the columns can hold; means stay floats.
+    """
+    known = source.read(np.arange(len(source)))
+    if isinstance(known, pyarrow.Table):
+        filled = decode_table(schema.columns, x.detach().cpu().double().numpy(), draws)
+        columns = [
+            _completed(column, known.column(column.name), filled.column(column.name)) for column in schema.columns
+        ]
+        return in_frame(pyarrow.table(dict(zip(filled.column_names, columns, strict=True))), schema.frame)
+    rows = schema.to_rows(x, draws=True) if draws else restored_to_rows(schema, x)
+    if known.shape != rows.shape or (source.kind == "image" and known.dtype.kind != "f"):
+        return rows  # files of images, whose transparent pixels are missing
+    return np.where(np.isnan(known), rows, known).astype(rows.dtype)
+
+
+def spread_to_rows(schema: "Schema", spread: Tensor) -> Any:
+    """Standard deviations of what a model sees (n, *x_shape), in the units of rows; float64, 0 for constants.
+
+    Raises:
+        DataError: if there are categories, which have none.
+    """
+    if schema.has_categorical:
+        names = ", ".join(column.name for column in schema.columns if column.kind == "categorical")
+        raise DataError(f"categories have no standard deviation: {names}; look at how often draws differ instead")
+    values = spread.detach().cpu().double()
+    if not schema.columns:
+        size = schema.channel_tensor(schema.scale) if schema.domain == "real" else schema.high - schema.low
+        rows: np.ndarray = (values * size).numpy()
+        if schema.kind == "image" and schema.channel_axis != 0:
+            return rows[:, 0] if schema.channel_axis is None else np.moveaxis(rows, 1, -1)
+        return rows
+    wide = np.zeros((len(values), len(schema.columns)))
+    wide[:, schema.kept_columns] = values.numpy() * schema.scales
+    if schema.kind != "table":
+        return wide
+    table = {column.name: wide[:, i] for i, column in enumerate(schema.columns)}
+    return in_frame(pyarrow.table(table), schema.frame)
+
+
+def _completed(column: Column, known: pyarrow.ChunkedArray, filled: pyarrow.ChunkedArray) -> Any:
+    if column.constant is not None:
+        return filled
+    if column.kind == "categorical":
+        return pc.coalesce(as_text(known).cast(filled.type), filled)
+    numbers, guesses = as_numbers(known), filled.to_numpy()
+    merged = np.where(np.isnan(numbers), guesses, numbers)
+    # Whole columns stay whole, unless what was there is not.
+    return merged.astype(guesses.dtype) if (merged == merged.astype(guesses.dtype)).all() else merged
 
 
 def pixels_to_remains(schema: "Schema", pixels: np.ndarray, channels: int) -> np.ndarray:

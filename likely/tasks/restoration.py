@@ -58,6 +58,28 @@ def restore(
     return x
 
 
+def draw_restorations(
+    model: ImputesMissing, y: Tensor, condition: Tensor | None = None, *, n_samples: int = 1
+) -> Tensor:
+    """Draws of what rows were before values were erased.
+
+    Args:
+        model: fitted.
+        y: (batch, *x_shape), as the model sees values; NaN where something is missing.
+        condition: (batch, *condition_shape), or None.
+        n_samples: draws per row.
+
+    Returns:
+        (n_samples, batch, *x_shape), what is there as it is.
+
+    Raises:
+        DataError: if rows are of another size than the model's: tiles that were drawn by themselves do not match.
+    """
+    if y.shape[1:] != model.x_shape:
+        raise DataError(f"found rows of shape {tuple(y.shape[1:])}, expected {model.x_shape}, of which draws are made")
+    return model.draw_restorations(y, Erasing().behind(y, model.x_shape), condition, n_samples=n_samples)
+
+
 def channels_left(model: Restorer, operator: contract.Operator | Corruption | None) -> int:
     """How many channels are left of an image of the model's, by what happened to it: 1 of what became gray."""
     happened = model.corruption if operator is None else operator

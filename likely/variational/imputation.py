@@ -9,14 +9,15 @@ from likely.contract import MAX_ROWS_AT_ONCE, Operator
 from likely.corruptions import start
 from likely.corruptions.noise import Kept
 from likely.errors import UserError
+from likely.likelihoods import ordinary_draw
 from likely.variational.posteriors import Full
 from likely.variational.refinement import Imputer, ObservedRows, refined
 
 N_PROPOSALS = 256
 """Codes that are weighed for the mean of each row."""
 
-N_PROPOSALS_PER_DRAW = 64
-"""Codes of which each draw takes one."""
+N_LEAST, N_MORE_PER_DRAW, DRAWS_AT_ONCE = 64, 16, 25
+"""Codes of which a few draws take one each: at least so many, and more for each draw, so that few share one."""
 
 
 def impute(
@@ -57,7 +58,7 @@ def draw_missing(
     """Draws of what is missing given what is there: a code by its weight among others, and values by that code.
 
     Each row has noise of its own, from the global generator: whatever is computed of a whole draw, such as the mean
-    of a column, has the uncertainty that it should have.
+    of a column, has the uncertainty that it should have. Outliers, for which a likelihood allows, are not drawn.
 
     Args:
         model: fitted.
@@ -76,9 +77,11 @@ def draw_missing(
     """
     kept = _missing_values(y, operator)
     rows, belief = ObservedRows(model, y, condition), refined(model, y, condition)
-    # Each draw has proposals of its own: from shared ones, draws would agree with each other by chance.
-    draws = [model.observe(_resampled(rows, belief), condition).sample() for _ in range(n_samples)]
-    return torch.stack([kept.project(draw, y) for draw in draws])
+    draws = []
+    for n in _pieces(n_samples, DRAWS_AT_ONCE):
+        codes = _resampled(rows, belief, n)
+        draws += [kept.project(ordinary_draw(model.observe(each, condition)), y) for each in codes]
+    return torch.stack(draws)
 
 
 def _mean(model: Imputer, y: Tensor, condition: Tensor | None, n_proposals: int) -> Tensor:
@@ -103,19 +106,19 @@ def _mean(model: Imputer, y: Tensor, condition: Tensor | None, n_proposals: int)
     return weighted / _beside(total, y)
 
 
-def _resampled(rows: ObservedRows, belief: Full) -> Tensor:
-    """One code for each row, nearly from p(z | what is there): (batch, z_size)."""
-    top = torch.full_like(belief.loc[:, 0], -math.inf)
-    chosen = belief.loc
-    size = max(1, MAX_ROWS_AT_ONCE // len(top))
-    for k in _pieces(N_PROPOSALS_PER_DRAW, size):
-        noise = torch.randn(k, *belief.loc.shape, dtype=belief.loc.dtype, device=belief.loc.device)
-        z, log_q = belief.draw(noise)
+def _resampled(rows: ObservedRows, belief: Full, n: int) -> Tensor:
+    """n codes for each row, nearly from p(z | what is there): (n, batch, z_size)."""
+    loc = belief.loc
+    top = loc.new_full((n, len(loc)), -math.inf)
+    chosen = loc.expand(n, *loc.shape)
+    for k in _pieces(N_LEAST + N_MORE_PER_DRAW * n, max(1, MAX_ROWS_AT_ONCE // len(loc))):
+        z, log_q = belief.draw(torch.randn(k, *loc.shape, dtype=loc.dtype, device=loc.device))
+        log_weight = rows.explained(z)[0] - log_q
         # The largest of log-weight plus Gumbel noise is a choice by weight, and needs no second pass.
-        gumbel = -torch.empty_like(log_q).exponential_().log()
-        best, place = (rows.explained(z)[0] - log_q + gumbel).max(0)
-        found = z[place, torch.arange(len(top), device=top.device)]
-        chosen = torch.where((best > top).unsqueeze(1), found, chosen)
+        gumbel = -loc.new_empty(n, *log_weight.shape).exponential_().log()
+        best, place = (log_weight + gumbel).max(1)
+        found = z[place, torch.arange(len(loc), device=loc.device)]
+        chosen = torch.where((best > top).unsqueeze(2), found, chosen)
         top = torch.maximum(top, best)
     return chosen
 
