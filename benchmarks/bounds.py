@@ -58,6 +58,7 @@ def main() -> None:
     arguments.add_argument("--fixed", action="store_true", help="the fixed binarization, instead of drawing anew")
     arguments.add_argument("--recipe", choices=RECIPES, default="cpu")
     arguments.add_argument("--seconds", type=float, help="of training, instead of the recipe's length")
+    arguments.add_argument("--epochs", type=float, help="likewise")
     arguments.add_argument("--learning-rate", type=float)
     arguments.add_argument("--batch-size", type=int)
     arguments.add_argument("--samples", type=int, default=5_000)
@@ -65,6 +66,7 @@ def main() -> None:
     arguments.add_argument("--seed", type=int, default=0)
     given = arguments.parse_args()
     settings = RECIPES[given.recipe] | ({"time_limit": given.seconds, "epochs": None} if given.seconds else {})
+    settings |= {"epochs": given.epochs, "time_limit": None} if given.epochs else {}
     settings |= {"learning_rate": given.learning_rate} if given.learning_rate else {}
     settings |= {"batch_size": given.batch_size} if given.batch_size else {}
     config = TrainConfig(patience=None, precision="bfloat16", seed=given.seed, **settings)

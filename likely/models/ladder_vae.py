@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.distributions import Independent
 
 from likely.contract import (
+    Batch,
     Encoder,
     GradientFitted,
     ImputesMissing,
@@ -34,8 +35,13 @@ from likely.variational import (
     Standard,
 )
 from likely.variational.imputation import draw_missing, impute
+from likely.variational.linear_start import start_as_probabilistic_pca
 
 MAX_LOG_SCALE = 6.0
+"""Far from all training rows networks say anything; scales stay where their exponential is a number."""
+
+FAINT_LOG_SCALE = 2.0
+"""Where what rows say of higher layers starts: a divergence of a ten-thousandth of a nat, and a gradient."""
 
 
 class Rung(NamedTuple):
@@ -67,7 +73,8 @@ class LadderVAE(GradientFitted, Encoder, Reconstructor, Sampler, LatentDensity, 
 
     The posterior of a layer is its prior given the layers above, sharpened by what the rows say, precision by
     precision. The code holds each layer in units of its prior, u = (z - loc) / scale, the highest first: so the prior
-    of the whole code is N(0, I), and what is done with the codes of a VAE can be done with these.
+    of the whole code is N(0, I), and what is done with the codes of a VAE can be done with these. With a Gaussian
+    likelihood and a linear path in its network it starts as probabilistic PCA, as a VAE does.
 
     Args:
         x_shape: of one row.
@@ -75,8 +82,8 @@ class LadderVAE(GradientFitted, Encoder, Reconstructor, Sampler, LatentDensity, 
         width: of the layers between them.
         network: between x and the lowest layer; by default chosen by the shape.
         likelihood: of x given z_1; `likely.fit` chooses it by the data's domain.
-        bound: what training raises; by default the ELBO with the rate's weight growing over 1,000 steps, without
-            which higher layers fall silent before they are of use.
+        bound: what training raises; by default the ELBO, where there is no linear path to start from with the
+            rate's weight growing over 1,000 steps, lest codes fall silent before they are of use.
         beta: weight of the rate.
         condition_shape: of a condition that encoder and decoder see, or None.
 
@@ -105,20 +112,21 @@ class LadderVAE(GradientFitted, Encoder, Reconstructor, Sampler, LatentDensity, 
         self.z_sizes, self.width = tuple(z_sizes), width
         self.z_shape = (sum(z_sizes),)
         self.likelihood = Gaussian() if likelihood is None else likelihood
-        self.network = default_network(self.x_shape, linear_path=False) if network is None else network
-        self.bound = ELBO(warm_up=LinearWarmUp(1000)) if bound is None else bound
+        linear_path = isinstance(self.likelihood, Gaussian)
+        self.network = default_network(self.x_shape, linear_path=linear_path) if network is None else network
+        self.bound = ELBO(warm_up=None if linear_path else LinearWarmUp(1000)) if bound is None else bound
         self.beta = beta
         self.codec = self.network.build(
             self.x_shape,
-            code_size=width,
+            code_size=2 * z_sizes[0] + width,
             z_size=z_sizes[0],
             raw_channels=self.likelihood.raw_channels,
             condition_size=0 if self.condition_shape is None else math.prod(self.condition_shape),
         )
         self.ups = nn.ModuleList(_layer(width, width) for _ in z_sizes[1:])
-        self.heads = nn.ModuleList(nn.Linear(width, 2 * size) for size in z_sizes)
+        self.heads = nn.ModuleList(_faint_head(width, size) for size in z_sizes[1:])
         self.downs = nn.ModuleList(
-            nn.Sequential(_layer(above, width), nn.Linear(width, 2 * size)) for size, above in pairwise(z_sizes)
+            nn.Sequential(_layer(above, width), _standard_head(width, size)) for size, above in pairwise(z_sizes)
         )
         self.code_prior = Standard(sum(z_sizes))
         self.objective = self.bound.build(beta, None)
@@ -128,6 +136,11 @@ class LadderVAE(GradientFitted, Encoder, Reconstructor, Sampler, LatentDensity, 
     def discrete(self) -> bool:
         """As the likelihood says."""
         return self.likelihood.discrete
+
+    def initialize(self, batch: Batch) -> None:
+        """Starts a linear path as the probabilistic PCA of the rows; the layers above say nothing yet."""
+        known = batch._replace(x=batch.x.nan_to_num())
+        start_as_probabilistic_pca(self.codec, self.likelihood, known, self.z_sizes[0], beside_prior=True)
 
     def after_step(self) -> None:
         """Moves the warm-up of the bound."""
@@ -139,10 +152,11 @@ class LadderVAE(GradientFitted, Encoder, Reconstructor, Sampler, LatentDensity, 
 
     def climb(self, x: Tensor, condition: Tensor | None) -> list[Rung]:
         """What rows without NaN say of each layer, from the lowest up."""
-        features = self.codec.encode(x, condition)
-        rungs = []
-        for i, head in enumerate(self.heads):
-            features = self.ups[i - 1](features) if i else features
+        numbers = self.codec.encode(x, condition)
+        lowest, features = numbers.split([2 * self.z_sizes[0], self.width], 1)
+        rungs = [_rung(lowest)]
+        for up, head in zip(self.ups, self.heads, strict=True):
+            features = up(features)
             rungs.append(_rung(head(features)))
         return rungs
 
@@ -263,6 +277,22 @@ class _Rows(Inference):
 
 def _layer(n_in: int, n_out: int) -> nn.Module:
     return nn.Sequential(nn.Linear(n_in, n_out), nn.LayerNorm(n_out), nn.SiLU())
+
+
+def _faint_head(n_in: int, size: int) -> nn.Linear:
+    """Starts by saying next to nothing: a posterior that is nearly its prior."""
+    head = nn.Linear(n_in, 2 * size)
+    with torch.no_grad():
+        head.bias[size:] += FAINT_LOG_SCALE
+    return head
+
+
+def _standard_head(n_in: int, size: int) -> nn.Linear:
+    """Starts as N(0, I), whatever the layer above."""
+    head = nn.Linear(n_in, 2 * size)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    return head
 
 
 def _rung(numbers: Tensor) -> Rung:

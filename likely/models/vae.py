@@ -4,7 +4,7 @@ import math
 from typing import final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Independent
 
 from likely.contract import (
@@ -23,8 +23,7 @@ from likely.contract import (
 )
 from likely.likelihoods import Gaussian as GaussianLikelihood
 from likely.likelihoods import Likelihood, observed_log_prob, split_missing
-from likely.networks import DeepCodec, Network, choose_z_size, default_network
-from likely.principal import principal
+from likely.networks import Network, choose_z_size, default_network
 from likely.variational import (
     ELBO,
     Bound,
@@ -43,6 +42,7 @@ from likely.variational import (
     total_correlation,
 )
 from likely.variational.imputation import draw_missing, impute
+from likely.variational.linear_start import start_as_probabilistic_pca
 
 
 @final
@@ -115,30 +115,7 @@ class VAE(GradientFitted, Encoder, Reconstructor, Sampler, LatentDensity, Impute
         """Starts a linear path as the probabilistic PCA of the rows, missing values taken as zero."""
         known = batch._replace(x=batch.x.nan_to_num())
         self.code_prior.start(known.x)
-        codec, likelihood = self.codec, self.likelihood
-        if not isinstance(codec, DeepCodec) or codec.linear_encoder is None:
-            return
-        if isinstance(likelihood, GaussianLikelihood):
-            codec.start_linear(*self._probabilistic_pca(known, likelihood))
-
-    def _probabilistic_pca(self, batch: Batch, likelihood: GaussianLikelihood) -> tuple[nn.Linear, nn.Linear]:
-        found = principal([batch], self.z_size)
-        noise = max(found.noise_variance, likelihood.min_scale**2)
-        variances = found.variances.clamp_min(noise)
-        gain = (variances - noise).sqrt() / variances
-        encoder = nn.Linear(len(found.mean), self.head.code_size)
-        decoder = nn.Linear(self.z_size, likelihood.raw_channels * len(found.mean))
-        raw_scale = float(likelihood.raw_scale(torch.tensor(math.sqrt(noise), dtype=torch.float64)))
-        with torch.no_grad():
-            for parameter in (*encoder.parameters(), *decoder.parameters()):
-                parameter.zero_()
-            encoder.weight[: self.z_size] = gain[:, None] * found.components
-            encoder.bias[: self.z_size] = -gain * (found.components @ found.mean)
-            encoder.bias[self.z_size : 2 * self.z_size] = 0.5 * (noise / variances).log()
-            decoder.weight[: len(found.mean)] = found.components.T * (variances - noise).sqrt()
-            decoder.bias[: len(found.mean)] = found.mean
-            decoder.bias[len(found.mean) :] = raw_scale
-        return encoder, decoder
+        start_as_probabilistic_pca(self.codec, self.likelihood, known, self.z_size)
 
     def after_step(self) -> None:
         """Moves the warm-up of the bound."""
