@@ -237,21 +237,27 @@ class _ImportanceWeightedObjective(BoundObjective):
     def forward(self, inference: Inference) -> Objective:
         twice = self.twice and torch.is_grad_enabled()
         z, log_likelihood, log_ratio = inference.draw_many(self.part.n_samples, path_only=twice)
-        log_weight = log_likelihood - self.rate_weight() * log_ratio
+        rate_weight = self.rate_weight()
+        log_weight = log_likelihood - rate_weight * log_ratio
         total = math.log(self.part.n_samples) - log_weight.logsumexp(0)
         if twice:
-            total = _doubly_reparameterized(total, log_weight, z)
+            total = _doubly_reparameterized(total, log_weight, z, rate_weight)
         distortion, rate = -log_likelihood.mean(0), log_ratio.mean(0)
         # What k draws gain over one: the addends are those of the bound by one draw.
         gain = total - distortion - rate
         return Objective(total, {"distortion": distortion, "rate": rate, "importance_weighting": gain})
 
 
-def _doubly_reparameterized(total: Tensor, log_weight: Tensor, z: Tensor) -> Tensor:
-    """The same numbers, whose gradient weighs each draw by w, and on its way through z by w once more (equation 8)."""
+def _doubly_reparameterized(total: Tensor, log_weight: Tensor, z: Tensor, rate_weight: Tensor | float) -> Tensor:
+    """The same numbers, whose gradient weighs each draw by w, and on its way through z by w once more (equation 8).
+
+    What log q gives by itself is minus (1 - w) of what comes through z in mean; where the rate does not weigh 1, as
+    much less or more of it.
+    """
     share = log_weight.detach().softmax(0)
     if z.requires_grad:
-        z.register_hook(lambda gradient: gradient * share.unsqueeze(-1))
+        again = (1 - rate_weight * (1 - share)).unsqueeze(-1)
+        z.register_hook(lambda gradient: gradient * again)
     surrogate = -(share * log_weight).sum(0)
     return total.detach() + surrogate - surrogate.detach()
 
