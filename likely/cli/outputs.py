@@ -74,7 +74,7 @@ def write_rows(
     """
     suffix = Path(output).suffix.lower()
     if suffix in TABLES:
-        write_file(output, _table_bytes(_columns(rows, schema) | dict([labels] if labels else []), suffix))
+        write_file(output, _table_bytes(columns_of(rows, schema) | dict([labels] if labels else []), suffix))
     elif suffix:
         arrays = {"X": np.asarray(rows)} | ({"y": labels[1]} if labels else {})
         write_file(output, _array_bytes(arrays, suffix))
@@ -114,7 +114,8 @@ def places_of(source: "Source") -> dict[str, Any]:
     return {"row": numbers, "place": [source.place(i) for i in range(len(source))]}
 
 
-def _columns(rows: Any, schema: "Schema") -> dict[str, Any]:
+def columns_of(rows: Any, schema: "Schema") -> dict[str, Any]:
+    """Rows of a table or of features, by the name of the column."""
     if isinstance(rows, np.ndarray):
         return {column.name: rows[:, i] for i, column in enumerate(schema.columns)} or {
             f"x{i}": rows[:, i] for i in range(rows.shape[1])

@@ -40,6 +40,25 @@ Output = Annotated[
         "--out", "-o", help="Folder of PNG, .png of one image, or file of the kind of SOURCE.", show_default=False
     ),
 ]
+Draws = Annotated[
+    int | None,
+    typer.Option(
+        "--draws",
+        metavar="N",
+        min=1,
+        help="Write N whole versions instead of the best guess, as multiple imputation takes them: a table of all, "
+        "its columns draw and row first, or an array (N, rows, ...).",
+        show_default=False,
+    ),
+]
+Uncertainty = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Where to write how uncertain each value is: its standard deviation over draws, 0 of what is there.",
+        show_default=False,
+    ),
+]
 
 
 def restore(
@@ -47,6 +66,9 @@ def restore(
     source: Damaged,
     output: Output,
     operator: Happened = None,
+    draws: Draws = None,
+    uncertainty: Uncertainty = None,
+    seed: Annotated[int, typer.Option(help="Which draws.")] = 0,
     device: Device = "auto",
 ) -> None:
     """Write rows as they were before noise, gaps or other harm.
@@ -55,12 +77,16 @@ def restore(
     arrays, and transparent pixels of images; they are filled in, and all else in their row stays. Images may be of
     any size, and are written under their own names.
     """
+    from likely.cli.imputing import draw_restorations
     from likely.contract import Restorer
     from likely.data.folders import is_image_name
 
     fitted = opened(directory, device)
     model = fitted.capable(Restorer, "restore")
     happened = None if operator is None else _parsed(operator)
+    if draws is not None or uncertainty is not None:
+        draw_restorations(fitted, source, output, happened, n=draws, uncertainty=uncertainty, seed=seed)
+        return
     if fitted.schema.kind == "image" and (os.path.isdir(source) or is_image_name(source)):
         n = _restore_images(fitted, source, output, happened)
         what = f"{n:,} restored {'image' if n == 1 else 'images'}"

@@ -106,7 +106,7 @@ def next_commands(fitted: "Fitted", directory: str, data: str) -> list[str]:
     model, where, of = fitted.model, shlex.quote(directory), shlex.quote(data)
     rows = "" if takes_pictures(fitted.schema) else ".csv" if fitted.schema.kind == "table" else ".npy"
     commands = [f"likely score {where} {of} -o scores{TABLES[0]}"]
-    if isinstance(model, Restorer):
+    if isinstance(model, Restorer) and (model.corruption is not None or fitted.schema.missing):
         commands.append(f"likely restore {where} {of} -o restored{rows}")
     if isinstance(model, Sampler):
         given = "" if model.condition_shape is None else f" --condition {shlex.quote(fitted.schema.classes[0])}"

@@ -1,0 +1,75 @@
+"""`likely restore --draws N --uncertainty FILE`: what could stand where values are missing, and how sure that is."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from likely.cli.screen import clean
+from likely.errors import UserError
+
+if TYPE_CHECKING:
+    from likely.corruptions import Corruption
+    from likely.data import Schema
+    from likely.fitted import Fitted
+
+
+def draw_restorations(
+    fitted: "Fitted",
+    source: str,
+    output: str,
+    operator: "Corruption | None",
+    *,
+    n: int | None,
+    uncertainty: str | None,
+    seed: int,
+) -> None:
+    """Writes n whole versions of the rows, or where n is None their means; and how uncertain what was filled in is."""
+    from likely.cli.outputs import check_output, kinds_of, write_rows
+    from likely.cli.watched import watched
+    from likely.contract import ImputesMissing
+    from likely.corruptions import Erasing
+    from likely.reopening import open_like
+
+    fitted.capable(ImputesMissing, "draw what is missing")
+    if operator is not None and not isinstance(operator, Erasing):
+        raise UserError(f"--draws and --uncertainty are of what is missing, not of {operator}; leave --operator out")
+    for place in (output, uncertainty):
+        if place is not None:
+            check_output(place, kinds_of(fitted.schema))
+    rows = open_like(fitted.info, source)
+    with watched(rows, f"restoring {source}") as shown:
+        if n is None:
+            write_rows(output, fitted.restore(shown), fitted.schema)
+        else:
+            _write_draws(output, fitted.draw_restorations(shown, n, seed=seed), fitted.schema)
+    what = "restored rows (means, in the units of the data)" if n is None else f"rows, drawn {n} times over,"
+    print(f"{len(rows):,} {what} are in {clean(output)}")
+    if uncertainty is not None:
+        with watched(rows, f"drawing {source}") as shown:
+            write_rows(uncertainty, fitted.restoration_spread(shown, seed=seed), fitted.schema)
+        print(f"Their standard deviations, 0 of what was there, are in {clean(uncertainty)}")
+
+
+def _write_draws(output: str, draws: list[Any], schema: "Schema") -> None:
+    """One long table that names draw and row of each line, or an array (draws, rows, ...)."""
+    from pathlib import Path
+
+    from likely.cli.outputs import TABLES, columns_of, write_columns
+
+    if Path(output).suffix.lower() not in TABLES:
+        write_columns(output, {"X": np.stack([np.asarray(draw) for draw in draws])})
+        return
+    each = [columns_of(draw, schema) for draw in draws]
+    n_rows = len(next(iter(each[0].values())))
+    names = list(each[0])
+    long: dict[str, Any] = {
+        _unused("draw", names): np.repeat(np.arange(1, len(draws) + 1), n_rows),
+        _unused("row", names): np.tile(np.arange(n_rows), len(draws)),
+    }
+    write_columns(output, long | {name: [value for draw in each for value in draw[name]] for name in names})
+
+
+def _unused(name: str, taken: list[str]) -> str:
+    while name in taken:
+        name += "_"
+    return name
