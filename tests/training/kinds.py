@@ -18,6 +18,15 @@ from likely.models import VAE, Autoencoder
 from likely.networks import MLP
 from likely.rng import seeded
 from likely.training import TrainConfig, train
+from likely.variational import (
+    ELBO,
+    CyclicalWarmUp,
+    ImportanceWeighted,
+    InverseAutoregressive,
+    LinearWarmUp,
+    NormalMixture,
+    VampPrior,
+)
 from tests.little_models import LittleAutoregressive, LittleGAN, LittleRBM
 
 N_ROWS = 100
@@ -106,6 +115,20 @@ KINDS: dict[str, Kind] = {
     ),
     "vae-dequantized": Kind(
         lambda: VAE((1, 2, 2), 2, network=SMALL, likelihood=Gaussian()), lambda: gray(binarize=False)
+    ),
+    "vae-warm-up": Kind(
+        lambda: VAE(
+            (4,),
+            2,
+            network=SMALL,
+            bound=ELBO(CyclicalWarmUp(20, cycles=2), free_bits=0.1),
+            posterior=InverseAutoregressive(1, (8,), context_size=4),
+            prior=NormalMixture(3),
+        ),
+        real,
+    ),
+    "vae-importance": Kind(
+        lambda: VAE((4,), 2, network=SMALL, bound=ImportanceWeighted(3, LinearWarmUp(30)), prior=VampPrior(5)), real
     ),
     "autoencoder": Kind(lambda: Autoencoder((4,), 2, network=SMALL), real),
     "autoregressive": Kind(lambda: LittleAutoregressive((4,)), bits),
