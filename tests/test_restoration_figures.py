@@ -171,3 +171,41 @@ def test_the_report_shows_tables_with_their_gaps():
 def test_the_report_of_a_model_that_does_not_restore_has_no_such_section():
     data = pictures(8, 8)
     assert 'id="restorations"' not in report_of(likely.fit("pca", data, calibrate="none"), data)
+
+
+# Models that fill in what is missing.
+
+
+@pytest.fixture(scope="module")
+def imputing() -> tuple[Fitted, np.ndarray]:
+    data = table()
+    config = likely.TrainConfig(epochs=20, seed=0)
+    return likely.fit("vae", data[:200], train=config, calibrate="none", test=0.0), data
+
+
+def test_a_model_that_imputes_stands_beside_column_means(imputing):
+    """An oracle: what was erased is off from its column's mean by the column's variance, which is 1."""
+    model, data = imputing
+    figure, sentence = restoration_of(model, data)
+    assert (figure.name, figure.unit, figure.better) == ("restored MSE", "standard deviations, squared", "lower")
+    own, _, means = figure.values
+    assert (own, means) == ("vae", "column means")
+    assert abs(figure.values["column means"] - 1) < 4 * figure.errors["column means"]
+    assert figure.values["vae"] < 0.3  # six columns of two numbers
+    assert "Erasing(probability=0.2" in figure.note
+    assert sentence.startswith("Restores test rows better")
+
+
+def test_what_was_missing_before_is_no_error():
+    data = table()
+    data[::3, 3] = np.nan
+    model = likely.fit("vae", data[:200], train=likely.TrainConfig(epochs=10, seed=0), calibrate="none", test=0.0)
+    figure, _ = restoration_of(model, data)
+    assert list(figure.values) == ["vae", "column means"]
+    assert figure.values["vae"] < 0.5 < figure.values["column means"]
+    found = damage(model, open_source(data[200:]))
+    gone, erased = found.x.isnan(), found.y.isnan() & ~found.x.isnan()
+    assert gone.any()
+    off = torch.where(erased, found.restored - found.x, torch.nan).square()
+    assert figure.values["vae"] == pytest.approx(float(off.nanmean(1).nanmean()), rel=1e-4)
+    assert section(report_of(model, data)).count("as it was") == 3

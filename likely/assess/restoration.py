@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from likely.assess.bench import Bench, some_rows
+from likely.assess.bench import MEANS, Bench, some_rows
 from likely.assess.rows import mean_figure
-from likely.contract import Operator, Reconstructor, Restorer
-from likely.corruptions import finish, start
+from likely.contract import ImputesMissing, Model, Operator, Reconstructor, Restorer
+from likely.corruptions import Corruption, Erasing, finish, start
 from likely.data import Source
 from likely.data.subset import Subset
 from likely.evaluation import Figure, mse, psnr
@@ -18,10 +19,16 @@ from likely.rng import preserved, restart
 UNTOUCHED = "no restoration"
 """The baseline that every restorer has to beat: what is left, as it is."""
 
+ERASED = Erasing(0.2)
+"""What happens to rows of a model that only fills in what is missing."""
+
 N_RESTORED = 1_000
 MAX_RESTORED_VALUES = 8_000_000
 """Rows that are restored: at most so many, and so many values, so many of them at once."""
 VALUES_AT_ONCE = 1_000_000
+
+MAX_IMPUTED_VALUES = 200_000
+"""Of a model that only fills in: it looks for the code of each row step by step, which takes its time."""
 
 MAX_WIDE_PCA = 2500
 """A model whose code is wider than its rows stands beside a PCA of a few components, unless rows are wider than this:
@@ -38,6 +45,7 @@ class Damage:
         operator: what y tells of what happened.
         left: y as rows: enlarged where it is smaller, gray in every channel where it is gray.
         restored: by the model.
+        corruption: of which the operator was drawn.
     """
 
     x: Tensor
@@ -45,48 +53,81 @@ class Damage:
     operator: Operator
     left: Tensor
     restored: Tensor
+    corruption: Corruption
 
 
 def damage(fitted: Fitted, rows: Source) -> Damage | None:
-    """What the model learned to undo, done to rows and undone; the same at each call. None where it learned nothing."""
-    model = fitted.model
-    if not isinstance(model, Restorer) or model.corruption is None or model.condition_shape is not None:
+    """What the model learned to undo, done to rows and undone; the same at each call. None where it learned nothing.
+
+    A model that fills in what is missing has values erased.
+    """
+    model, corruption = fitted.model, _undone_by(fitted.model)
+    if not isinstance(model, Restorer) or corruption is None or model.condition_shape is not None:
         return None
     x = fitted.see(rows)
     device = next(iter(model.state_dict().values())).device
     size = max(1, VALUES_AT_ONCE // max(1, x[0].numel()))
     with preserved(), torch.inference_mode():
         restart(0, "restoration")
-        y = model.corruption.draw(x).apply(x)
-        operator = model.corruption.behind(y, model.x_shape)
+        y = corruption.draw(x).apply(x)
+        operator = corruption.behind(y, model.x_shape)
         pieces = [
             model.restore(y[i : i + size].to(device), operator.rows(slice(i, i + size)).to(device)).cpu()
             for i in range(0, len(x), size)
         ]
         left = y.expand_as(x) if y.shape[2:] == x.shape[2:] else start(y, operator)
-    return Damage(x, y, operator, left, torch.cat(pieces))
+    return Damage(x, y, operator, left, torch.cat(pieces), corruption)
+
+
+def _undone_by(model: Model) -> Corruption | None:
+    if not isinstance(model, Restorer):
+        return None
+    own: Corruption | None = model.corruption
+    return ERASED if own is None and isinstance(model, ImputesMissing) else own
 
 
 def restoration(bench: Bench) -> list[Figure]:
     """How near rows come to what they were, beside what is left of them and what PCA makes of that."""
     rows = some_rows(bench.test, max(1, bench.schema.n_values))
-    most = max(1, min(N_RESTORED, MAX_RESTORED_VALUES // max(1, bench.schema.n_values)))
+    imputes = isinstance(bench.model, ImputesMissing)
+    n_values = MAX_IMPUTED_VALUES if imputes else MAX_RESTORED_VALUES
+    most = max(1, min(N_RESTORED, n_values // max(1, bench.schema.n_values)))
     rows = rows if len(rows) <= most else Subset(rows, torch.linspace(0, len(rows) - 1, most).long().numpy())
     found = damage(bench.fitted, rows)
     if found is None:
         return []
     guesses = {bench.name: found.restored} | _by_pca(bench, found)
-    # Of what is missing nothing is known: there stands what the model itself begins with.
-    guesses[UNTOUCHED] = torch.where(found.left.isnan(), start(found.y, found.operator), found.left)
+    if imputes:
+        guesses[MEANS] = torch.where(found.y.isnan(), _means(bench, found.x), found.x)
+    else:
+        # Of what is missing nothing is known: there stands what the model itself begins with.
+        guesses[UNTOUCHED] = torch.where(found.left.isnan(), start(found.y, found.operator), found.left)
     arrays = {row: guess.double().numpy() for row, guess in guesses.items()}
     original = found.x.double().numpy()
-    note = f"What happened to the rows: {bench.model.corruption}."
-    if bench.schema.kind == "image" and bench.schema.domain != "real":
+    note = f"What happened to the rows: {found.corruption}."
+    if bench.schema.kind == "image" and bench.schema.domain != "real" and not bench.schema.missing:
         peak = {row: psnr(original, guess, data_range=1.0) for row, guess in arrays.items()}
         return [mean_figure("restored PSNR", "dB", "higher", peak, note)]
     unit = "standard deviations, squared" if bench.schema.domain == "real" or bench.schema.columns else "of the range"
-    errors = {row: mse(original, guess) for row, guess in arrays.items()}
+    if not imputes:
+        errors = {row: mse(original, guess) for row, guess in arrays.items()}
+        return [mean_figure("restored MSE", unit, "lower", errors, note)]
+    note += " Errors are of the values that were erased."
+    errors = {row: _errors_of_erased(found, guess) for row, guess in guesses.items()}
     return [mean_figure("restored MSE", unit, "lower", errors, note)]
+
+
+def _means(bench: Bench, x: Tensor) -> Tensor:
+    """Of each value over the training rows, or over these where there are none: (*x_shape)."""
+    rows = x if bench.some_train is None else torch.from_numpy(bench.seen(bench.some_train))
+    return rows.to(x.dtype).nanmean(0).nan_to_num()
+
+
+def _errors_of_erased(found: Damage, guess: Tensor) -> np.ndarray:
+    """The mean squared error of each row over what was there and was erased; NaN where that is nothing."""
+    off = torch.where(found.y.isnan() & ~found.x.isnan(), guess - found.x, torch.nan)
+    errors: np.ndarray = off.double().square().flatten(1).nanmean(1).numpy()
+    return errors
 
 
 def _by_pca(bench: Bench, found: Damage) -> dict[str, Tensor]:

@@ -20,7 +20,7 @@ MAX_TABLE_ROWS = 3
 
 
 def gathered(fitted: Fitted, rows: Source, plain: Callable[[Any], np.ndarray]) -> Restorations | None:
-    """Some rows damaged as the model learned to undo it, and restored; None where it learned to undo nothing.
+    """Some rows damaged as the model can undo it, and restored; None where it can undo nothing.
 
     Args:
         fitted: the model.
@@ -36,10 +36,10 @@ def gathered(fitted: Fitted, rows: Source, plain: Callable[[Any], np.ndarray]) -
         plain(rows.read(np.arange(len(rows)))),
         left,
         plain(restored_to_rows(schema, found.restored)),
-        mse(x, found.left.nan_to_num(0.0).double().numpy()).tolist(),
-        mse(x, found.restored.double().numpy()).tolist(),
+        mse(np.nan_to_num(x), found.left.nan_to_num(0.0).double().numpy()).tolist(),
+        mse(np.where(np.isnan(x), found.restored.double().numpy(), x), found.restored.double().numpy()).tolist(),
         [rows.place(i) for i in range(len(rows))],
-        str(fitted.model.corruption),
+        str(found.corruption),
         "standard deviations²" if schema.columns else "",
     )
 
