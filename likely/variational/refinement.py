@@ -84,7 +84,7 @@ def refined(model: Imputer, y: Tensor, condition: Tensor | None = None) -> Full:
             optimizer.param_groups[0]["lr"] = STEP_SIZE * (1 - step / N_STEPS)
             loss = -_bound(rows, _normal(*numbers), generator).sum()
             for value, slope in zip(numbers, torch.autograd.grad(loss, numbers), strict=True):
-                value.grad = slope
+                value.grad = slope.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)  # far out a decoder may overflow
             optimizer.step()
         return _normal(*numbers).detached()
 
