@@ -87,15 +87,18 @@ def test_a_posterior_with_a_formula_says_of_its_draws_what_its_density_says(name
 
 
 @pytest.mark.parametrize("name", POSTERIORS)
-def test_noise_for_all_rows_is_that_noise_in_each_row(name):
-    """(k, 1, z_size) noise, which answers share, against the same noise written out for every row."""
+def test_each_row_has_its_own_draws_however_the_noise_is_given(name):
+    """(k, 1, z_size) noise, which answers share, against the same written out for every row, and one by one."""
     belief = belief_of(POSTERIORS[name])
     noise = torch.randn(5, 1, 3, dtype=torch.float64)
     shared, apart = belief.draw(noise), belief.draw(noise.expand(5, N_ROWS, 3).contiguous())
+    one_by_one = [belief.draw(each) for each in noise.split(1)]
     assert shared[0].shape == (5, N_ROWS, 3)
     assert shared[1].shape == (5, N_ROWS)
     for a, b in zip(shared, apart, strict=True):
         assert torch.allclose(a, b, rtol=1e-12)
+    for a, pieces in zip(shared, zip(*one_by_one, strict=True), strict=True):
+        assert torch.allclose(a, torch.cat(pieces), rtol=1e-12)
 
 
 def test_draws_of_a_full_normal_have_the_covariance_of_its_triangle():
