@@ -8,25 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Independent
 
-from likely.contract import (
-    Batch,
-    Encoder,
-    GradientFitted,
-    ImputesMissing,
-    LatentDensity,
-    Objective,
-    Operator,
-    Reconstructor,
-    Sampler,
-    Shape,
-    TakesMissing,
-    repeated,
-)
+from likely.contract import Batch, Shape, repeated
 from likely.likelihoods import Gaussian, Likelihood, observed_log_prob, split_missing
 from likely.networks import Network, default_network
 from likely.variational import (
     ELBO,
     Bound,
+    CodeDensity,
     Diagonal,
     Inference,
     LinearWarmUp,
@@ -34,8 +22,8 @@ from likely.variational import (
     OneDraw,
     Standard,
 )
-from likely.variational.imputation import draw_missing, impute
 from likely.variational.linear_start import start_as_probabilistic_pca
+from likely.variational.model import VariationalModel
 
 MAX_LOG_SCALE = 6.0
 """Far from all training rows networks say anything; scales stay where their exponential is a number."""
@@ -68,7 +56,7 @@ class Descent(NamedTuple):
 
 
 @final
-class LadderVAE(GradientFitted, Encoder, Reconstructor, Sampler, LatentDensity, ImputesMissing, TakesMissing):
+class LadderVAE(VariationalModel):
     """Variational autoencoder with layers of codes: p(x | z_1) p(z_1 | z_2) ... p(z_L), each a normal but the first.
 
     The posterior of a layer is its prior given the layers above, sharpened by what the rows say, precision by
@@ -132,19 +120,10 @@ class LadderVAE(GradientFitted, Encoder, Reconstructor, Sampler, LatentDensity, 
         self.objective = self.bound.build(beta, None)
         self.observation = self.likelihood.build(self.x_shape)
 
-    @property
-    def discrete(self) -> bool:
-        """As the likelihood says."""
-        return self.likelihood.discrete
-
     def initialize(self, batch: Batch) -> None:
         """Starts a linear path as the probabilistic PCA of the rows; the layers above say nothing yet."""
         known = batch._replace(x=batch.x.nan_to_num())
         start_as_probabilistic_pca(self.codec, self.likelihood, known, self.z_sizes[0], beside_prior=True)
-
-    def after_step(self) -> None:
-        """Moves the warm-up of the bound."""
-        self.objective.after_step()
 
     def observe(self, z: Tensor, condition: Tensor | None = None) -> Independent:
         """p(x | z) of each code (batch, sum of sizes): batch shape (batch,), event shape x_shape."""
@@ -189,42 +168,18 @@ class LadderVAE(GradientFitted, Encoder, Reconstructor, Sampler, LatentDensity, 
         observation: Independent = self.observation(self.codec.decode(lowest, condition))
         return observation
 
-    def _objective(self, x: Tensor, condition: Tensor | None, player: str) -> Objective:
-        objective: Objective = self.objective(_Rows(self, x, condition))
-        return objective
+    def _inference(self, x: Tensor, condition: Tensor | None) -> Inference:
+        return _Rows(self, x, condition)
 
     def _infer(self, x: Tensor, condition: Tensor | None) -> "LadderBelief":
         return LadderBelief(self, self.climb(split_missing(x)[0], condition))
-
-    def _log_prior(self, z: Tensor) -> Tensor:
-        return self.code_prior.log_prob(z)
-
-    def _log_likelihood(self, x: Tensor, z: Tensor, condition: Tensor | None) -> Tensor:
-        return observed_log_prob(self.observe(z, condition), *split_missing(x))
-
-    def _draw_prior(self, n: int) -> Tensor:
-        return self.code_prior.draw(n)
 
     def _encode(self, x: Tensor, condition: Tensor | None) -> Tensor:
         rungs = self.climb(split_missing(x)[0], condition)
         return self.descend(rungs[0].loc.new_zeros(len(x), *self.z_shape), rungs).code
 
-    def _decode(self, z: Tensor, condition: Tensor | None) -> Tensor:
-        mean: Tensor = self.observe(z, condition).mean
-        return mean
-
-    def _reconstruct(self, x: Tensor, condition: Tensor | None) -> Tensor:
-        return self._decode(self._encode(x, condition), condition)
-
-    def _sample(self, n: int, condition: Tensor | None) -> Tensor:
-        draw: Tensor = self.observe(self._draw_prior(n), condition).sample()
-        return draw
-
-    def _restore(self, y: Tensor, operator: Operator, condition: Tensor | None) -> Tensor:
-        return impute(self, y, operator, condition)
-
-    def _draw_restorations(self, y: Tensor, operator: Operator, condition: Tensor | None, n_samples: int) -> Tensor:
-        return draw_missing(self, y, operator, condition, n_samples)
+    def _code_density(self) -> CodeDensity:
+        return self.code_prior
 
 
 @final

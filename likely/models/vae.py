@@ -7,20 +7,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent
 
-from likely.contract import (
-    Batch,
-    Encoder,
-    GradientFitted,
-    ImputesMissing,
-    LatentDensity,
-    Objective,
-    Operator,
-    Reconstructor,
-    Sampler,
-    Shape,
-    TakesMissing,
-    repeated,
-)
+from likely.contract import Batch, Shape, repeated
 from likely.likelihoods import Gaussian as GaussianLikelihood
 from likely.likelihoods import Likelihood, observed_log_prob, split_missing
 from likely.networks import Network, choose_z_size, default_network
@@ -41,12 +28,12 @@ from likely.variational import (
     Transported,
     total_correlation,
 )
-from likely.variational.imputation import draw_missing, impute
 from likely.variational.linear_start import start_as_probabilistic_pca
+from likely.variational.model import VariationalModel
 
 
 @final
-class VAE(GradientFitted, Encoder, Reconstructor, Sampler, LatentDensity, ImputesMissing, TakesMissing):
+class VAE(VariationalModel):
     """Variational autoencoder: p(x) = integral of p(z) likelihood(x; decoder(z)) dz, with q(z | x) by an encoder.
 
     With a Gaussian likelihood and a linear path in its network it starts as probabilistic PCA, whose bound is
@@ -106,20 +93,11 @@ class VAE(GradientFitted, Encoder, Reconstructor, Sampler, LatentDensity, Impute
         self.objective = self.bound.build(self.beta, self.posterior)
         self.observation = self.likelihood.build(self.x_shape)
 
-    @property
-    def discrete(self) -> bool:
-        """As the likelihood says."""
-        return self.likelihood.discrete
-
     def initialize(self, batch: Batch) -> None:
         """Starts a linear path as the probabilistic PCA of the rows, missing values taken as zero."""
         known = batch._replace(x=batch.x.nan_to_num())
         self.code_prior.start(known.x)
         start_as_probabilistic_pca(self.codec, self.likelihood, known, self.z_size)
-
-    def after_step(self) -> None:
-        """Moves the warm-up of the bound."""
-        self.objective.after_step()
 
     def observe(self, z: Tensor, condition: Tensor | None = None) -> Independent:
         """p(x | z) of each code (batch, z_size): batch shape (batch,), event shape x_shape."""
@@ -135,41 +113,14 @@ class VAE(GradientFitted, Encoder, Reconstructor, Sampler, LatentDensity, Impute
     def _code_density(self) -> CodeDensity:
         return self.code_prior.given(lambda rows: self._belief(rows, None))
 
-    def _objective(self, x: Tensor, condition: Tensor | None, player: str) -> Objective:
-        objective: Objective = self.objective(_Rows(self, x, condition))
-        return objective
+    def _inference(self, x: Tensor, condition: Tensor | None) -> Inference:
+        return _Rows(self, x, condition)
 
     def _infer(self, x: Tensor, condition: Tensor | None) -> Gaussian | Transported:
         return self._belief(split_missing(x)[0], condition)
 
-    def _log_prior(self, z: Tensor) -> Tensor:
-        return self._code_density().log_prob(z)
-
-    def _log_likelihood(self, x: Tensor, z: Tensor, condition: Tensor | None) -> Tensor:
-        return observed_log_prob(self.observe(z, condition), *split_missing(x))
-
-    def _draw_prior(self, n: int) -> Tensor:
-        return self._code_density().draw(n)
-
     def _encode(self, x: Tensor, condition: Tensor | None) -> Tensor:
         return self._infer(x, condition).loc
-
-    def _decode(self, z: Tensor, condition: Tensor | None) -> Tensor:
-        mean: Tensor = self.observe(z, condition).mean
-        return mean
-
-    def _reconstruct(self, x: Tensor, condition: Tensor | None) -> Tensor:
-        return self._decode(self._encode(x, condition), condition)
-
-    def _sample(self, n: int, condition: Tensor | None) -> Tensor:
-        draw: Tensor = self.observe(self._draw_prior(n), condition).sample()
-        return draw
-
-    def _restore(self, y: Tensor, operator: Operator, condition: Tensor | None) -> Tensor:
-        return impute(self, y, operator, condition)
-
-    def _draw_restorations(self, y: Tensor, operator: Operator, condition: Tensor | None, n_samples: int) -> Tensor:
-        return draw_missing(self, y, operator, condition, n_samples)
 
 
 class _Rows(Inference):

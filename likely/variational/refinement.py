@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent
 
-from likely.contract import Belief, Shape
+from likely.contract import Belief, Shape, repeated
 from likely.likelihoods import observed_log_prob, split_missing
 from likely.variational.posteriors import LOG_SCALE_RANGE, Full
 
@@ -49,13 +49,9 @@ class ObservedRows:
     def explained(self, z: Tensor) -> tuple[Tensor, Independent]:
         """log p(x_observed, z) of codes z (k, batch, *z_shape): (k, batch), nats; and p(x | z) of all k * batch."""
         k, codes = len(z), z.flatten(0, 1)
-        observation = self.model.observe(codes, _repeated(self.condition, k))
-        log_likelihood = observed_log_prob(observation, self.x.repeat(k, *self._ones), _repeated(self.present, k))
+        observation = self.model.observe(codes, repeated(self.condition, k))
+        log_likelihood = observed_log_prob(observation, repeated(self.x, k), repeated(self.present, k))
         return (log_likelihood + self.model.log_prior(codes)).view(k, -1), observation
-
-    @property
-    def _ones(self) -> list[int]:
-        return [1] * (self.x.ndim - 1)
 
 
 def refined(model: Imputer, y: Tensor, condition: Tensor | None = None) -> Full:
@@ -113,7 +109,3 @@ def _bound(rows: ObservedRows, belief: Full, generator: torch.Generator) -> Tens
 def _noise(rows: ObservedRows, n: int, generator: torch.Generator) -> Tensor:
     shape = (n, 1, *rows.model.z_shape)
     return torch.randn(shape, dtype=rows.y.dtype, device=rows.y.device, generator=generator)
-
-
-def _repeated(rows: Tensor | None, n: int) -> Tensor | None:
-    return None if rows is None else rows.repeat(n, *[1] * (rows.ndim - 1))
