@@ -109,12 +109,10 @@ def main() -> None:
         if given.tables is None or name in given.tables:
             table = with_holes(path, given.rows, given.seed)
             errors.append(measure(name, table, imputers(given.models, given.seed)))
-    own = given.models[0]
-    better = {other: sum(each[own] < each[other] for each in errors) for other in errors[0] if other != own}
-    mean = {name: round(float(np.mean([each[name] for each in errors])), 4) for name in errors[0]}
-    say(
-        benchmark="imputation", summary=f"tables on which {own} is better", tables=len(errors), **better, mean_rmse=mean
-    )
+    for own in given.models:
+        better = {other: sum(each[own] < each[other] for each in errors) for other in errors[0] if other != own}
+        mean = round(float(np.mean([each[own] for each in errors])), 4)
+        say(benchmark="imputation", model=own, tables=len(errors), better_than=better, mean_rmse=mean)
 
 
 def measure(name: str, table: Table, each: dict[str, Impute]) -> dict[str, float]:
