@@ -6,6 +6,7 @@ samples 85.54, after 3,280 epochs (Burda et al., 2016; a replication 87.75 and 8
 85.57 (Tomczak & Welling, 2018).
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,6 +60,7 @@ def main() -> None:
     arguments.add_argument("--recipe", choices=RECIPES, default="cpu")
     arguments.add_argument("--seconds", type=float, help="of training, instead of the recipe's length")
     arguments.add_argument("--epochs", type=float, help="likewise")
+    arguments.add_argument("--dropout", type=float, help="of encoder and decoder, where bits are fixed")
     arguments.add_argument("--learning-rate", type=float)
     arguments.add_argument("--batch-size", type=int)
     arguments.add_argument("--samples", type=int, default=5_000)
@@ -71,7 +73,12 @@ def main() -> None:
     settings |= {"batch_size": given.batch_size} if given.batch_size else {}
     config = TrainConfig(patience=None, precision="bfloat16", seed=given.seed, **settings)
     fit = fixed if given.fixed else drawn_anew
-    model, test, history = fit(given.data, CASES[given.case], config)
+    spec = CASES[given.case]
+    if given.dropout:
+        spec = Spec(
+            spec.name, **spec.arguments | {"network": replace(spec.arguments["network"], dropout=given.dropout)}
+        )
+    model, test, history = fit(given.data, spec, config)
     device = next(model.parameters()).device
     test = test[: given.rows].to(device)
     estimate = importance_estimate(model, test, n_samples=given.samples)
@@ -82,6 +89,7 @@ def main() -> None:
         binarization="fixed" if given.fixed else "drawn anew",
         seconds=round(history.seconds),
         steps=history.total_steps,
+        best_step=history.best_step,
         test_nats=round(-float(estimate.log_prob.mean()), 3),
         standard_error=round(float(estimate.log_prob.std()) / len(test) ** 0.5, 3),
         of_the_samples=round(estimate.mean_error, 3),
