@@ -54,7 +54,7 @@ def with_holes(path: Path, n_rows: int, seed: int) -> Table:
     x = x[generator.permutation(len(x))[:n_rows]]
     n_test = round(TEST * len(x))
     train, test = x[n_test:], x[:n_test]
-    kept = train.std(0) > 0
+    kept = np.ptp(train, axis=0) > 0
     location, scale = train[:, kept].mean(0), train[:, kept].std(0)
     train, test = (train[:, kept] - location) / scale, (test[:, kept] - location) / scale
     holes = [generator.random(part.shape) < REMOVED for part in (train, test)]
