@@ -86,11 +86,11 @@ def our_training(x: Tensor, batch_size: int, precision: str) -> float:
     return time.perf_counter() - start
 
 
-def paired(ours: Callable[[], float], bare: Callable[[], float]) -> dict[str, float]:
+def paired(ours: Callable[[], float], bare: Callable[[], float], n_pairs: int = N_PAIRS) -> dict[str, float]:
     """The median of bare / ours over alternating runs, and its range."""
     ours(), bare()
     ratios = []
-    for i in range(N_PAIRS):
+    for i in range(n_pairs):
         first, second = (ours, bare) if i % 2 else (bare, ours)
         a, b = first(), second()
         ratios.append(a / b if first is bare else b / a)
