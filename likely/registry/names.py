@@ -77,7 +77,7 @@ def model_class(name: str) -> "type[Model]":
 def part_class(name: str) -> type:
     """The class of a part, imported now. Raises UnknownName, which tells the nearest names."""
     if name not in PARTS:
-        raise unknown("part", name, PARTS, f"known: {', '.join(PARTS)}; likely.register adds your own")
+        raise unknown("part", name, PARTS, "likely.registry.PARTS lists all, likely.register adds your own")
     return _imported(PARTS[name])
 
 
