@@ -58,8 +58,9 @@ def interpolate(
         UserError: if there are fewer than two steps, or no such way.
 
     Example:
+        >>> import likely
         >>> X = np.random.default_rng(0).normal(size=(300, 3))
-        >>> interpolate(likely.fit("ppca", X, z_size=2), X[0], X[1], n_steps=5).shape
+        >>> likely.interpolate(likely.fit("ppca", X, z_size=2), X[0], X[1], n_steps=5).shape
         (5, 3)
     """
     _check(fitted, "interpolate")
@@ -128,8 +129,9 @@ def traverse(
         UserError: if the code has no such value, n_steps is smaller than 2, or the model has no prior and needs `rows`.
 
     Example:
+        >>> import likely
         >>> X = np.random.default_rng(0).normal(size=(300, 3))
-        >>> traverse(likely.fit("pca", X, z_size=2), X[0], rows=X)[1].shape
+        >>> likely.traverse(likely.fit("pca", X, z_size=2), X[0], rows=X)[1].shape
         (9, 3)
     """
     model = _check(fitted, "traverse")
