@@ -11,7 +11,7 @@ import abc
 import inspect
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeVar, final
 
@@ -484,7 +484,7 @@ class Restorer(Model):
     def _restore(self, y: Tensor, operator: Operator, condition: Tensor | None) -> Tensor: ...
 
 
-class ImputesMissing(Restorer):
+class DrawsMissing(Restorer):
     """Draws what could stand where values are missing, so that a restoration has its uncertainty."""
 
     @final
@@ -508,6 +508,61 @@ class ImputesMissing(Restorer):
 
     @abc.abstractmethod
     def _draw_restorations(self, y: Tensor, operator: Operator, condition: Tensor | None, n_samples: int) -> Tensor: ...
+
+
+class ImputesMissing(DrawsMissing):
+    """Fills in by `restore` the mean of what it could draw where values are missing."""
+
+
+class Sequential(Sampler, DrawsMissing):
+    """Knows each value given those before it, so that it draws one after another and goes on from any beginning.
+
+    `restore` gives one draw, the same whenever it is asked the same; what is missing must come last.
+    """
+
+    @final
+    @torch.no_grad()
+    def complete(
+        self,
+        y: Tensor,
+        noise: Tensor,
+        condition: Tensor | None = None,
+        *,
+        temperature: float = 1.0,
+        on_step: Callable[[int, int], None] | None = None,
+    ) -> Tensor:
+        """Rows of which a beginning is known, gone on with: exact draws of p(rest | beginning).
+
+        Args:
+            y: (batch, *x_shape), NaN where a value is to be drawn: wherever it likes to be in a row's order, as long
+                as all after it is NaN as well.
+            noise: (batch, *x_shape), uniform on [0, 1): each value is where its distribution function reaches it.
+            condition: (batch, *condition_shape), or None.
+            temperature: below 1 likelier draws, above 1 more various ones; only 1 draws from the model.
+            on_step: told after each place how many are done, of how many.
+
+        Returns:
+            (batch, *x_shape).
+
+        Raises:
+            ValueError: if a shape is wrong, `temperature` is not positive, or a known value comes after a missing one.
+        """
+        self._check("y", y, self.x_shape, condition)
+        if noise.shape != y.shape:
+            raise ValueError(f"noise must have the shape of y, {tuple(y.shape)}, got {tuple(noise.shape)}")
+        if not temperature > 0:
+            raise ValueError(f"temperature must be positive, got {temperature}")
+        return self._complete(y, noise, condition, temperature, on_step or (lambda done, total: None))
+
+    @abc.abstractmethod
+    def _complete(
+        self,
+        y: Tensor,
+        noise: Tensor,
+        condition: Tensor | None,
+        temperature: float,
+        on_step: Callable[[int, int], None],
+    ) -> Tensor: ...
 
 
 class TakesMissing(Model):

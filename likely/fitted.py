@@ -20,8 +20,8 @@ from likely.contract import (
     Batch,
     Decoder,
     Density,
+    DrawsMissing,
     Encoder,
-    ImputesMissing,
     Model,
     Operator,
     Reconstructor,
@@ -225,7 +225,7 @@ class Fitted:
                 own = operator.rows(slice(ids[0], ids[-1] + 1)) if isinstance(operator, DrawnOperator) else operator
                 pieces.append(restore(model, left, own, given).cpu())
         restored = _joined(pieces, source)
-        if isinstance(model, ImputesMissing):
+        if isinstance(model, DrawsMissing):
             return completed_rows(self.schema, restored, source, draws=False)
         return restored_to_rows(self.schema, restored)
 
@@ -381,7 +381,7 @@ class Fitted:
 
     def _drawn(self, source: Source, n: int, condition: Any, seed: int) -> Iterator[Tensor]:
         """(n, rows, *x_shape), some rows at a time."""
-        model = self.capable(ImputesMissing, "draw what is missing")
+        model = self.capable(DrawsMissing, "draw what is missing")
         if n < 1:
             raise UserError(f"n_samples must be at least 1, got {n}")
         with self._answering():

@@ -26,11 +26,11 @@ def draw_restorations(
     """Writes n whole versions of the rows, or where n is None their means; and how uncertain what was filled in is."""
     from likely.cli.outputs import check_output, kinds_of, write_rows
     from likely.cli.watched import watched
-    from likely.contract import ImputesMissing
+    from likely.contract import DrawsMissing
     from likely.corruptions import Erasing
     from likely.reopening import open_like
 
-    fitted.capable(ImputesMissing, "draw what is missing")
+    fitted.capable(DrawsMissing, "draw what is missing")
     if operator is not None and not isinstance(operator, Erasing):
         raise UserError(f"--draws and --uncertainty are of what is missing, not of {operator}; leave --operator out")
     for place in (output, uncertainty):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from likely import contract
-from likely.contract import ImputesMissing, Restorer
+from likely.contract import DrawsMissing, Restorer
 from likely.corruptions import Corruption, Erasing, LinearOperator, Operator, finish
 from likely.errors import DataError, UserError
 
@@ -58,9 +58,7 @@ def restore(
     return x
 
 
-def draw_restorations(
-    model: ImputesMissing, y: Tensor, condition: Tensor | None = None, *, n_samples: int = 1
-) -> Tensor:
+def draw_restorations(model: DrawsMissing, y: Tensor, condition: Tensor | None = None, *, n_samples: int = 1) -> Tensor:
     """Draws of what rows were before values were erased.
 
     Args:
@@ -91,7 +89,7 @@ def _erased(model: Restorer, y: Tensor) -> Tensor:
     """(batch,): the rows that lack something, where what the model learned to undo leaves nothing out; all rows of a
     model that can do nothing but fill in."""
     own = model.corruption
-    if own is None and isinstance(model, ImputesMissing):  # it was taught nothing else: whole rows stay as they are
+    if own is None and isinstance(model, DrawsMissing):  # it was taught nothing else: whole rows stay as they are
         return torch.ones(len(y), dtype=torch.bool, device=y.device)
     if own is not None and isinstance(own.behind(y, model.x_shape), LinearOperator):
         return torch.zeros(len(y), dtype=torch.bool, device=y.device)

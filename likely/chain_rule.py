@@ -1,0 +1,148 @@
+"""What models have in common that know p(x) by the chain rule: the product of p(values of a place | places before)."""
+
+import abc
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from likely.contract import ExactDensity, GradientFitted, Objective, Operator, Sequential, Shape, repeated
+from likely.corruptions.noise import Kept
+from likely.errors import UserError
+from likely.likelihoods import Likelihood, Observation
+from likely.networks.causal import CausalNetwork
+from likely.rng import seeded
+
+WHAT_IT_COMPLETES = "goes on from a beginning; it needs NaN where values are missing (an operator such as Erasing)"
+
+
+class ChainRuleModel(GradientFitted, Sequential, ExactDensity, abc.ABC):
+    """p(x) as a product over places, all given by one pass of a causal network."""
+
+    likelihood: Likelihood
+    observation: Observation
+    network: CausalNetwork
+
+    @property
+    def discrete(self) -> bool:
+        """As the likelihood says."""
+        return self.likelihood.discrete
+
+    def _log_prob(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        log_prob: Tensor = self.observation(self.network(x, as_context(condition))).log_prob(x)
+        return log_prob
+
+    def _objective(self, x: Tensor, condition: Tensor | None, player: str) -> Objective:
+        nll = -self._log_prob(x, condition)
+        return Objective(nll, {"nll": nll})
+
+    def _sample(self, n: int, condition: Tensor | None) -> Tensor:
+        noise = self._noise(n)
+        return self._complete(torch.full_like(noise, torch.nan), noise, condition, 1.0, _unwatched)
+
+    def _restore(self, y: Tensor, operator: Operator, condition: Tensor | None) -> Tensor:
+        check_missing(type(self).__name__, y, operator, self.x_shape)
+        with seeded(0, "restoration"):
+            noise = self._noise(1).expand(y.shape)
+        return self._complete(y, noise, condition, 1.0, _unwatched)
+
+    def _draw_restorations(self, y: Tensor, operator: Operator, condition: Tensor | None, n_samples: int) -> Tensor:
+        check_missing(type(self).__name__, y, operator, self.x_shape)
+        begun, given = repeated(y, n_samples), repeated(condition, n_samples)
+        drawn = self._complete(begun, self._noise(len(begun)), given, 1.0, _unwatched)
+        return drawn.view(n_samples, *y.shape)
+
+    def _complete(
+        self,
+        y: Tensor,
+        noise: Tensor,
+        condition: Tensor | None,
+        temperature: float,
+        on_step: Callable[[int, int], None],
+    ) -> Tensor:
+        check_beginning(type(self).__name__, y, self.network.places)
+        return draw_in_order(self.network, self.likelihood, y, noise, as_context(condition), temperature, on_step)
+
+    def _noise(self, n: int) -> Tensor:
+        own = next(self.parameters())
+        return torch.rand(n, *self.x_shape, dtype=own.dtype, device=own.device)
+
+
+def draw_in_order(
+    network: CausalNetwork,
+    likelihood: Likelihood,
+    y: Tensor,
+    noise: Tensor,
+    context: Tensor | None,
+    temperature: float,
+    on_step: Callable[[int, int], None],
+) -> Tensor:
+    """Goes through the places of rows in their order, and draws what is NaN there; shapes as `Sequential.complete`."""
+    steps, x, known = network.begin(len(y), context), y.clone().flatten(1), ~y.isnan().flatten(1)
+    noise, places, some_known = noise.reshape(x.shape), network.places, bool(known.any())
+    observations = likelihood.observations(places)
+    for i, (place, observation) in enumerate(zip(places, observations, strict=True)):
+        values = observation.draw(steps.raw(i), noise[:, place], temperature)
+        if some_known:
+            values = torch.where(known[:, place], x[:, place], values)
+        steps.put(i, values)
+        x[:, place] = values
+        on_step(i + 1, len(places))
+    return x.view(y.shape)
+
+
+def check_missing(model: str, y: Tensor, operator: Operator, x_shape: Shape) -> None:
+    """Refuses what is no row with values left out.
+
+    Raises:
+        UserError: if the operator does something else.
+        ValueError: if y has not the shape of rows.
+    """
+    if not (isinstance(operator, Kept) and math.isnan(operator.fill)):
+        raise UserError(
+            f"{model} fills in what is missing at the end of rows, and cannot undo {type(operator).__name__}"
+        )
+    if y.shape[1:] != x_shape:
+        wanted = ", ".join(["batch", *map(str, x_shape)])
+        raise ValueError(f"y must have shape ({wanted}), got {tuple(y.shape)}")
+
+
+def check_beginning(model: str, y: Tensor, places: Sequence[slice]) -> None:
+    """Refuses rows in which a known value comes after a missing one.
+
+    Raises:
+        UserError: naming the first such row, what is missing and what is known after it.
+    """
+    order = torch.cat([torch.arange(place.start, place.stop) for place in places]).to(y.device)
+    missing = y.isnan().flatten(1)[:, order]
+    bad = (missing[:, :-1] & ~missing[:, 1:]).any(1)
+    if not bad.any():
+        return
+    row = int(bad.int().argmax())
+    gap = missing[row]
+    first = int(gap.int().argmax())
+    after = first + int((~gap[first:]).int().argmax())
+    first_place, after_place = (where(int(order[i]), tuple(y.shape[1:])) for i in (first, after))
+    raise UserError(
+        f"{model} goes on from a beginning, in the order it draws: in row {row} {first_place} is missing and "
+        f"{after_place}, which comes after it, is known; leave out all that comes after a missing value, "
+        "or fill such gaps by a model that can: vae"
+    )
+
+
+def where(value: int, x_shape: Shape) -> str:
+    """A value of a flattened row in words: "value 3", or "pixel (2, 5) of channel 0"."""
+    if len(x_shape) == 1:
+        return f"value {value}"
+    channel, *at = (int(i) for i in torch.unravel_index(torch.tensor(value), x_shape))
+    return f"pixel {tuple(at) if len(at) > 1 else at[0]} of channel {channel}"
+
+
+def as_context(condition: Tensor | None) -> Tensor | None:
+    """A condition (batch, *condition_shape) as networks take it: (batch, context_size)."""
+    return None if condition is None else condition.flatten(1)
+
+
+def _unwatched(done: int, total: int) -> None:
+    """Tells nobody."""
