@@ -14,7 +14,8 @@ from likely.likelihoods import Likelihood, Observation
 from likely.networks.causal import CausalNetwork
 from likely.rng import seeded
 
-WHAT_IT_COMPLETES = "goes on from a beginning; it needs NaN where values are missing (an operator such as Erasing)"
+MAX_RAW_AT_ONCE = 2**26
+"""So many raw numbers are made at once where no gradient is asked for: a softmax over 256 levels has many."""
 
 
 class ChainRuleModel(GradientFitted, Sequential, ExactDensity, abc.ABC):
@@ -30,6 +31,13 @@ class ChainRuleModel(GradientFitted, Sequential, ExactDensity, abc.ABC):
         return self.likelihood.discrete
 
     def _log_prob(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        if torch.is_grad_enabled():
+            return self._log_prob_at_once(x, condition)
+        size = max(1, MAX_RAW_AT_ONCE // (self.network.raw_channels * math.prod(self.x_shape)))
+        conditions = [None] * len(x) if condition is None else condition.split(size)
+        return torch.cat([self._log_prob_at_once(*rows) for rows in zip(x.split(size), conditions, strict=False)])
+
+    def _log_prob_at_once(self, x: Tensor, condition: Tensor | None) -> Tensor:
         log_prob: Tensor = self.observation(self.network(x, as_context(condition))).log_prob(x)
         return log_prob
 
@@ -43,6 +51,7 @@ class ChainRuleModel(GradientFitted, Sequential, ExactDensity, abc.ABC):
 
     def _restore(self, y: Tensor, operator: Operator, condition: Tensor | None) -> Tensor:
         check_missing(type(self).__name__, y, operator, self.x_shape)
+        # All rows share the noise, so that the answer for a row does not depend on its neighbors.
         with seeded(0, "restoration"):
             noise = self._noise(1).expand(y.shape)
         return self._complete(y, noise, condition, 1.0, _unwatched)

@@ -88,6 +88,14 @@ class Model(nn.Module, abc.ABC):
         self.get_buffer("seen_conditions").copy_(conditions[rows])
 
     @final
+    def draw_conditions(self, n: int) -> Tensor | None:
+        """Conditions (n, *condition_shape) as often as they were seen in training; None where the model takes none."""
+        if self.condition_shape is None:
+            return None
+        seen = self.get_buffer("seen_conditions")
+        return seen[torch.randint(len(seen), (n,), device=seen.device)]
+
+    @final
     def _check(self, name: str, value: Tensor, shape: Shape, condition: Tensor | None) -> None:
         model = type(self).__name__
         if value.ndim != len(shape) + 1 or value.shape[1:] != shape:
@@ -278,9 +286,7 @@ class Sampler(Model):
         Returns:
             (n, *x_shape).
         """
-        if condition is None and self.condition_shape is not None:
-            seen = self.get_buffer("seen_conditions")
-            condition = seen[torch.randint(len(seen), (n,), device=seen.device)]
+        condition = self.draw_conditions(n) if condition is None else condition
         self._check_condition(condition, n)
         return self._sample(n, condition)
 

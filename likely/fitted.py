@@ -9,6 +9,7 @@ import copy
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from likely.contract import (
     Reconstructor,
     Restorer,
     Sampler,
+    Sequential,
     TakesMissing,
 )
 from likely.corruptions import Corruption
@@ -37,6 +39,7 @@ from likely.errors import DataError, Unsupported, UserError
 from likely.registry import MODELS, Spec, model_class
 from likely.rng import preserved, restart
 from likely.tasks import DENSITY_SAMPLES, Calibration, Measure, log_density, measure_of, surprise
+from likely.tasks.drawing import draw
 from likely.tasks.restoration import channels_left, draw_restorations, restore
 from likely.training import History
 
@@ -187,18 +190,31 @@ class Fitted:
         """Each row through the code and back, in the caller's units; means, so not rounded."""
         return self.schema.to_rows(self.see_again(rows, condition=condition), draws=False)
 
-    def sample(self, n: int, *, condition: Any = None, seed: int = 0) -> Rows:
+    def sample(
+        self,
+        n: int,
+        *,
+        condition: Any = None,
+        seed: int = 0,
+        temperature: float = 1.0,
+        on_progress: Callable[[float], None] | None = None,
+    ) -> Rows:
         """New rows: real draws from the model, in the caller's units and type.
 
         Args:
             n: how many.
             condition: n labels, for a model that was fitted with them; by default as often as they were seen.
             seed: which draws.
+            temperature: of a model that draws value after value: below 1 likelier rows, above 1 more various ones;
+                only at 1 are they draws from the model.
+            on_progress: told the share that is done, from 0 to 1.
 
         Raises:
-            Unsupported: if the model does not sample.
+            Unsupported: if the model does not sample, or knows no temperature.
+            UserError: if `temperature` is not positive.
         """
-        return self.schema.to_rows(self.see_samples(n, condition=condition, seed=seed), draws=True)
+        drawn = self.see_samples(n, condition=condition, seed=seed, temperature=temperature, on_progress=on_progress)
+        return self.schema.to_rows(drawn, draws=True)
 
     def restore(self, y: Any, operator: Operator | Corruption | None = None, *, condition: Any = None) -> Rows:
         """What rows were before something happened to them, in the caller's units; means, so not rounded.
@@ -283,12 +299,31 @@ class Fitted:
         """Reconstructions as the model gives them: (n, *x_shape)."""
         return self._answer_tensor(rows, condition, self.capable(Reconstructor, "reconstruct").reconstruct)
 
-    def see_samples(self, n: int, *, condition: Any = None, seed: int = 0) -> Tensor:
+    def see_samples(
+        self,
+        n: int,
+        *,
+        condition: Any = None,
+        seed: int = 0,
+        temperature: float = 1.0,
+        on_progress: Callable[[float], None] | None = None,
+    ) -> Tensor:
         """Draws as the model gives them: (n, *x_shape)."""
         model = self.capable(Sampler, "sample")
-        with preserved(), torch.inference_mode():
+        if temperature != 1:
+            self.capable(Sequential, "draw at a temperature")
+        if not temperature > 0:
+            raise UserError(f"temperature must be positive, got {temperature}")
+        tell = on_progress or (lambda share: None)
+        pieces: list[Tensor] = []
+        with self._answering():
             restart(seed, "sample")
-            return torch.cat([model.sample(len(ids), self._condition(condition, ids)).cpu() for ids in self._chunks(n)])
+            for ids in self._chunks(n):
+                watch = partial(_tell_share, tell, n, int(ids[0]), len(ids))
+                own = self._condition(condition, ids)
+                pieces.append(draw(model, len(ids), own, temperature=temperature, on_step=watch).cpu())
+                watch(1, 1)
+        return torch.cat(pieces)
 
     # For what asks the model more than one thing at once: `likely.exploring`.
 
@@ -451,6 +486,10 @@ class Fitted:
         if self.model.condition_shape is None:
             raise Unsupported(f"{self.spec.name} was fitted without a condition, so it takes none")
         return one_hot(np.asarray(labels)[ids], self.schema.classes, self._dtype).to(self._device)
+
+
+def _tell_share(tell: Callable[[float], None], n: int, before: int, size: int, done: int, total: int) -> None:
+    tell((before + size * done / total) / n)
 
 
 def _joined(pieces: list[Tensor], source: Source) -> Tensor:

@@ -170,6 +170,10 @@ def sample(
         list[str] | None,
         typer.Option(metavar="CLASS", help="Of this class, by a model fitted with --condition label; may be repeated."),
     ] = None,
+    temperature: Annotated[
+        float,
+        typer.Option(help="Of a model that draws value after value: below 1 likelier rows, above 1 more various ones."),
+    ] = 1.0,
     device: Device = "auto",
 ) -> None:
     """Write new rows, drawn from the model.
@@ -187,7 +191,13 @@ def sample(
     total = n if labels is None else len(labels)
     with progress(f"drawing {total:,} rows") as bar:
         bar.update(0, None)
-        rows: Any = fitted.sample(total, condition=labels, seed=seed)
+        rows: Any = fitted.sample(
+            total,
+            condition=labels,
+            seed=seed,
+            temperature=temperature,
+            on_progress=lambda share: bar.update(total * share, total),
+        )
     write_rows(output, rows, fitted.schema, labels=None if labels is None else (_label_name(fitted), labels))
     print(f"{total:,} new rows (draws, in the units of the data) are in {clean(output)}")
 

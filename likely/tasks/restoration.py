@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from likely import contract
-from likely.contract import DrawsMissing, Restorer
+from likely.contract import DrawsMissing, Restorer, Sequential
 from likely.corruptions import Corruption, Erasing, LinearOperator, Operator, finish
 from likely.errors import DataError, UserError
 
@@ -119,6 +119,9 @@ def _undone(model: Restorer, y: Tensor, corruption: Corruption | None, condition
     wanted = corruption.y_shape(model.x_shape)
     if y.shape[1:] == wanted:
         return model.restore(y, operator, condition)
+    if isinstance(model, Sequential):
+        found = f"found rows of shape {tuple(y.shape[1:])}, expected {wanted}"
+        raise DataError(f"{found}: a model that draws value after value goes on from beginnings of its own size only")
     if len(wanted) == 1 or y.ndim != len(wanted) + 1 or y.shape[1] != wanted[0]:
         raise DataError(f"found rows of shape {tuple(y.shape[1:])}, expected {wanted}, as {corruption} leaves them")
     if any(side % corruption.factor for side in model.x_shape[1:]):
