@@ -24,7 +24,7 @@ def draw_restorations(
     seed: int,
 ) -> None:
     """Writes n whole versions of the rows, or where n is None their means; and how uncertain what was filled in is."""
-    from likely.cli.outputs import check_output, kinds_of, write_rows
+    from likely.cli.outputs import check_output, kinds_of, places_of, takes_pictures, write_rows
     from likely.cli.watched import watched
     from likely.contract import DrawsMissing
     from likely.corruptions import Erasing
@@ -33,15 +33,16 @@ def draw_restorations(
     fitted.capable(DrawsMissing, "draw what is missing")
     if operator is not None and not isinstance(operator, Erasing):
         raise UserError(f"--draws and --uncertainty are of what is missing, not of {operator}; leave --operator out")
-    for place in (output, uncertainty):
-        if place is not None:
-            check_output(place, kinds_of(fitted.schema))
+    check_output(output, kinds_of(fitted.schema), folder=takes_pictures(fitted.schema))
+    if uncertainty is not None:
+        check_output(uncertainty, kinds_of(fitted.schema))
     rows = open_like(fitted.info, source)
     with watched(rows, f"restoring {source}") as shown:
         if n is None:
             write_rows(output, fitted.restore(shown), fitted.schema)
         else:
-            _write_draws(output, fitted.draw_restorations(shown, n, seed=seed), fitted.schema)
+            draws = fitted.draw_restorations(shown, n, seed=seed)
+            _write_draws(output, draws, fitted.schema, places_of(rows))
     what = "restored rows (means, in the units of the data)" if n is None else f"rows, drawn {n} times over,"
     print(f"{len(rows):,} {what} are in {clean(output)}")
     if uncertainty is not None:
@@ -50,13 +51,20 @@ def draw_restorations(
         print(f"Their standard deviations, 0 of what was there, are in {clean(uncertainty)}")
 
 
-def _write_draws(output: str, draws: list[Any], schema: "Schema") -> None:
-    """One long table that names draw and row of each line, or an array (draws, rows, ...)."""
+def _write_draws(output: str, draws: list[Any], schema: "Schema", places: dict[str, Any]) -> None:
+    """One long table that names draw and row of each line, an array (draws, rows, ...), or a folder of images."""
     from pathlib import Path
 
-    from likely.cli.outputs import TABLES, columns_of, write_columns
+    from likely.cli.outputs import TABLES, columns_of, write_columns, write_pictures
 
-    if Path(output).suffix.lower() not in TABLES:
+    suffix = Path(output).suffix.lower()
+    if not suffix:
+        n_rows = len(np.asarray(draws[0]))
+        named = {name: np.tile(np.asarray(values), len(draws)) for name, values in places.items()}
+        columns = {"draw": np.repeat(np.arange(1, len(draws) + 1), n_rows), **named}
+        write_pictures(output, np.concatenate([np.asarray(draw) for draw in draws]), schema, columns)
+        return
+    if suffix not in TABLES:
         write_columns(output, {"X": np.stack([np.asarray(draw) for draw in draws])})
         return
     each = [columns_of(draw, schema) for draw in draws]

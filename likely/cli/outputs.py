@@ -80,7 +80,7 @@ def write_rows(
         write_file(output, _array_bytes(arrays, suffix))
     else:
         named = {"place": places} if places is not None else {}
-        _write_pictures(output, np.asarray(rows), schema, named | dict([labels] if labels else []))
+        write_pictures(output, np.asarray(rows), schema, named | dict([labels] if labels else []))
 
 
 def write_strip(output: str, rows: np.ndarray, schema: "Schema") -> None:
@@ -164,7 +164,7 @@ def _channels(schema: "Schema") -> int:
     return 1 if schema.channel_axis is None else schema.row_shape[schema.channel_axis]
 
 
-def _write_pictures(output: str, rows: np.ndarray, schema: "Schema", columns: Columns) -> None:
+def write_pictures(output: str, rows: np.ndarray, schema: "Schema", columns: Columns) -> None:
     """One PNG file a row, named by its number; index.csv says more of the rows where there is more to say."""
     names = [f"{i:0{max(4, len(str(len(rows))))}}.png" for i in range(len(rows))]
     with new_directory(output) as directory:

@@ -47,7 +47,7 @@ Draws = Annotated[
         metavar="N",
         min=1,
         help="Write N whole versions instead of the best guess, as multiple imputation takes them: a table of all, "
-        "its columns draw and row first, or an array (N, rows, ...).",
+        "its columns draw and row first, an array (N, rows, ...), or a folder of images with index.csv.",
         show_default=False,
     ),
 ]
