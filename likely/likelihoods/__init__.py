@@ -1,0 +1,39 @@
+"""Likelihoods p(x | raw): the only place that knows what a pixel or a column is.
+
+A likelihood is a frozen dataclass, a value; `build` makes the module that reads a network's raw output as a
+distribution over x, as x stands inside a model: bits as 0 and 1, gray levels k as k / (levels - 1), reals
+standardized. There is no "MSE": it is a Gaussian with a fixed scale, and its constant.
+"""
+
+from likely.likelihoods.bits import Bernoulli, ContinuousBernoulli
+from likely.likelihoods.defaults import SMALLEST_LEVELS_AS_LOGISTICS, default_likelihood
+from likely.likelihoods.levels import Categorical, DiscretizedLogisticMixture
+from likely.likelihoods.likelihood import (
+    LIKELIHOODS,
+    Likelihood,
+    Observation,
+    observed_log_prob,
+    ordinary_draw,
+    split_missing,
+)
+from likely.likelihoods.reals import OUTLIER_SCALE, Gaussian
+
+for kind in (Bernoulli, ContinuousBernoulli, Gaussian, Categorical, DiscretizedLogisticMixture):
+    LIKELIHOODS[kind.__name__] = kind
+
+__all__ = [
+    "LIKELIHOODS",
+    "OUTLIER_SCALE",
+    "SMALLEST_LEVELS_AS_LOGISTICS",
+    "Bernoulli",
+    "Categorical",
+    "ContinuousBernoulli",
+    "DiscretizedLogisticMixture",
+    "Gaussian",
+    "Likelihood",
+    "Observation",
+    "default_likelihood",
+    "observed_log_prob",
+    "ordinary_draw",
+    "split_missing",
+]
