@@ -11,7 +11,7 @@ from likely.contract import ExactDensity, GradientFitted, Objective, Operator, S
 from likely.corruptions.noise import Kept
 from likely.errors import UserError
 from likely.likelihoods import Likelihood, Observation
-from likely.networks.causal import CausalNetwork
+from likely.networks.causal import CausalNetwork, pixel_places, vector_places
 from likely.rng import seeded
 
 MAX_RAW_AT_ONCE = 2**26
@@ -76,6 +76,11 @@ class ChainRuleModel(GradientFitted, Sequential, ExactDensity, abc.ABC):
     def _noise(self, n: int) -> Tensor:
         own = next(self.parameters())
         return torch.rand(n, *self.x_shape, dtype=own.dtype, device=own.device)
+
+
+def reading_order(x_shape: Shape, likelihood: Likelihood) -> tuple[slice, ...]:
+    """Places as one reads: columns of a vector as they stand, pixel after pixel of an image or a signal."""
+    return vector_places(likelihood.blocks(x_shape[0])) if len(x_shape) == 1 else pixel_places(x_shape)
 
 
 def draw_in_order(

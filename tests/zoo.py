@@ -13,7 +13,7 @@ from likely.contract import Model
 from likely.corruptions import Downsampling, Erasing, GaussianNoise
 from likely.distortions import SSIM, CrossEntropy
 from likely.likelihoods import Bernoulli, Categorical, ContinuousBernoulli, DiscretizedLogisticMixture, Gaussian
-from likely.models import PCA, PPCA, VAE, Autoencoder, DenoisingAutoencoder, LadderVAE
+from likely.models import MADE, NADE, PCA, PPCA, VAE, Autoencoder, DenoisingAutoencoder, LadderVAE
 from likely.networks import MLP, Convolutional, FullResolution, WhatWhere
 from likely.penalties import Contractive, KSparse
 from likely.variational import FlowPrior, FullNormal, InverseAutoregressive, NormalMixture, VampPrior
@@ -187,6 +187,18 @@ ZOO: dict[str, Entry] = {
         "ladder_vae",
     ),
     "ladder-real": Entry(lambda: LadderVAE((5,), (3, 2, 2), width=8, network=SMALL), real(5), "ladder_vae"),
+    "made-bits": Entry(lambda: MADE((1, 2, 2), hidden=(9, 8), likelihood=Bernoulli()), levels(2, 1, 2, 2), "made"),
+    "made-levels": Entry(
+        lambda: MADE((1, 1, 2), hidden=(8,), dropout=0.2, likelihood=Categorical(4)), levels(4, 1, 1, 2), "made"
+    ),
+    "made-real": Entry(lambda: MADE((5,), hidden=(16, 16)), real(5), "made"),
+    "made-linear-bits": Entry(lambda: MADE((1, 2, 2), hidden=(), likelihood=Bernoulli()), levels(2, 1, 2, 2), "made"),
+    "made-orders": Entry(
+        lambda: MADE((1, 2, 2), hidden=(9, 8), n_orders=3, likelihood=Bernoulli()), levels(2, 1, 2, 2), "made"
+    ),
+    "nade-bits": Entry(lambda: NADE((1, 2, 2), 6, likelihood=Bernoulli()), levels(2, 1, 2, 2), "nade"),
+    "nade-levels": Entry(lambda: NADE((1, 1, 2), 6, likelihood=Categorical(4)), levels(4, 1, 1, 2), "nade"),
+    "nade-real": Entry(lambda: NADE((5,), 6, activation="relu"), real(5), "nade"),
     "little-autoregressive": Entry(lambda: LittleAutoregressive((1, 2, 2)), levels(2, 1, 2, 2)),
     "little-gan": Entry(lambda: LittleGAN((2,)), real(2)),
     "little-rbm": Entry(lambda: LittleRBM((1, 2, 2)), levels(2, 1, 2, 2)),

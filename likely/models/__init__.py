@@ -3,8 +3,10 @@
 from likely.models.autoencoder import Autoencoder
 from likely.models.denoising_autoencoder import DenoisingAutoencoder
 from likely.models.ladder_vae import LadderVAE
+from likely.models.made import MADE
+from likely.models.nade import NADE
 from likely.models.pca import PCA
 from likely.models.ppca import PPCA
 from likely.models.vae import VAE
 
-__all__ = ["PCA", "PPCA", "VAE", "Autoencoder", "DenoisingAutoencoder", "LadderVAE"]
+__all__ = ["MADE", "NADE", "PCA", "PPCA", "VAE", "Autoencoder", "DenoisingAutoencoder", "LadderVAE"]

@@ -6,6 +6,8 @@ viewed as (batch, raw_channels, n_values) at [:, :, i], as likelihoods read them
 """
 
 import abc
+import itertools
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -82,3 +84,17 @@ def pixel_places(x_shape: Shape) -> tuple[slice, ...]:
     n_pixels = int(torch.Size(sides).numel())
     first = [channel * n_pixels + pixel for pixel in range(n_pixels) for channel in range(channels)]
     return tuple(slice(i, i + 1) for i in first)
+
+
+def vector_places(widths: Sequence[int]) -> tuple[slice, ...]:
+    """Places of so many values each, one after another."""
+    ends = list(itertools.accumulate(widths))
+    return tuple(slice(end - width, end) for end, width in zip(ends, widths, strict=True))
+
+
+def place_of_values(places: Sequence[slice]) -> Tensor:
+    """The number of the place that each value belongs to, as x stands flattened: (n,)."""
+    of = torch.empty(sum(place.stop - place.start for place in places), dtype=torch.long)
+    for i, place in enumerate(places):
+        of[place] = i
+    return of

@@ -110,13 +110,13 @@ def autoregressive_masks(
     # Units that see the context alone are what the first output has.
     lowest = -1 if context_size else 0
     inputs = torch.cat([places, torch.full((context_size,), -1)])
-    degrees = [inputs, *(_degrees(width, lowest, n - 2) for width in hidden)]
+    degrees = [inputs, *(degrees_of_units(width, lowest, n - 2) for width in hidden)]
     masks = [(up[:, None] >= down[None, :]).float() for down, up in pairwise(degrees)]
     last = (places[:, None] > degrees[-1][None, :]).float()
     return [*masks, last.repeat(outputs, 1)]
 
 
-def _degrees(width: int, lowest: int, highest: int) -> Tensor:
+def degrees_of_units(width: int, lowest: int, highest: int) -> Tensor:
     """Degrees of a hidden layer's units (width,): each in turn; in a narrow layer spread from lowest to highest."""
     n_degrees = max(1, highest - lowest + 1)
     units = torch.arange(width)

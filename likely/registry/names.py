@@ -19,6 +19,8 @@ MODELS: dict[str, str | type] = {
     "denoising_autoencoder": "likely.models.denoising_autoencoder:DenoisingAutoencoder",
     "vae": "likely.models.vae:VAE",
     "ladder_vae": "likely.models.ladder_vae:LadderVAE",
+    "made": "likely.models.made:MADE",
+    "nade": "likely.models.nade:NADE",
 }
 """Every model by name: where its class is found, or the class itself where `register` was given one."""
 
@@ -31,8 +33,10 @@ PARTS: dict[str, str | type] = {
     "Bernoulli": "likely.likelihoods.bits:Bernoulli",
     "ContinuousBernoulli": "likely.likelihoods.bits:ContinuousBernoulli",
     "Gaussian": "likely.likelihoods.reals:Gaussian",
+    "GaussianMixture": "likely.likelihoods.mixtures:GaussianMixture",
     "Categorical": "likely.likelihoods.levels:Categorical",
     "DiscretizedLogisticMixture": "likely.likelihoods.levels:DiscretizedLogisticMixture",
+    "Columns": "likely.likelihoods.columns:Columns",
     "CrossEntropy": "likely.distortions:CrossEntropy",
     "SSIM": "likely.distortions:SSIM",
     "L1": "likely.penalties:L1",

@@ -136,5 +136,17 @@ PRESETS: dict[str, Preset] = {
     "flow-prior-vae": Preset(
         "vae", {"prior": "FlowPrior()"}, "Variational Lossy Autoencoder (Chen et al., ICLR 2017), section 3.2"
     ),
+    "fvsbn": Preset(
+        "made",
+        {"hidden": "()"},
+        "Graphical Models for Machine Learning and Digital Communication (Frey, 1998); Learning Deep Sigmoid Belief "
+        "Networks with Data Augmentation (Gan et al., AISTATS 2015)",
+    ),
+    "made-orders": Preset(
+        "made",
+        {"n_orders": "32"},
+        "MADE: Masked Autoencoder for Distribution Estimation (Germain et al., ICML 2015), section 4.1; "
+        "A Deep and Tractable Density Estimator (Uria et al., ICML 2014)",
+    ),
 }
 """Every preset by name."""

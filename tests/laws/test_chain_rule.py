@@ -85,7 +85,10 @@ def test_draws_are_those_of_the_plain_sampler(name, monkeypatch):
     nothing, noise = torch.full_like(x, torch.nan), torch.rand_like(x)
     cached = model.complete(nothing, noise, condition, temperature=0.8)
     monkeypatch.setattr(type(model.network), "begin", lambda self, n, context=None: Anew(self, n, context))
-    assert torch.equal(model.complete(nothing, noise, condition, temperature=0.8), cached)
+    plain = model.complete(nothing, noise, condition, temperature=0.8)
+    if model.discrete:
+        assert torch.equal(plain, cached)
+    torch.testing.assert_close(plain, cached, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", ONE_ORDER)
