@@ -2,11 +2,12 @@
 
 A likelihood is a frozen dataclass, a value; `build` makes the module that reads a network's raw output as a
 distribution over x, as x stands inside a model: bits as 0 and 1, gray levels k as k / (levels - 1), reals
-standardized. There is no "MSE": it is a Gaussian with a fixed scale, and its constant.
+standardized, categories one of them 1. There is no "MSE": it is a Gaussian with a fixed scale, and its constant.
 """
 
 from likely.likelihoods.bits import Bernoulli, ContinuousBernoulli
-from likely.likelihoods.defaults import SMALLEST_LEVELS_AS_LOGISTICS, default_likelihood
+from likely.likelihoods.columns import Columns
+from likely.likelihoods.defaults import LARGEST_LEVELS_AS_SOFTMAX, SMALLEST_LEVELS_AS_LOGISTICS, default_likelihood
 from likely.likelihoods.levels import Categorical, DiscretizedLogisticMixture
 from likely.likelihoods.likelihood import (
     LIKELIHOODS,
@@ -16,20 +17,34 @@ from likely.likelihoods.likelihood import (
     ordinary_draw,
     split_missing,
 )
+from likely.likelihoods.mixtures import GaussianMixture
 from likely.likelihoods.reals import OUTLIER_SCALE, Gaussian
 
-for kind in (Bernoulli, ContinuousBernoulli, Gaussian, Categorical, DiscretizedLogisticMixture):
-    LIKELIHOODS[kind.__name__] = kind
+LIKELIHOODS |= {
+    kind.__name__: kind
+    for kind in (
+        Bernoulli,
+        ContinuousBernoulli,
+        Gaussian,
+        GaussianMixture,
+        Categorical,
+        DiscretizedLogisticMixture,
+        Columns,
+    )
+}
 
 __all__ = [
+    "LARGEST_LEVELS_AS_SOFTMAX",
     "LIKELIHOODS",
     "OUTLIER_SCALE",
     "SMALLEST_LEVELS_AS_LOGISTICS",
     "Bernoulli",
     "Categorical",
+    "Columns",
     "ContinuousBernoulli",
     "DiscretizedLogisticMixture",
     "Gaussian",
+    "GaussianMixture",
     "Likelihood",
     "Observation",
     "default_likelihood",

@@ -41,8 +41,11 @@ class Likelihood(abc.ABC):
 
     domains: frozenset[str]
     """What x may be: of "binary", "unit", "levels", "real"."""
-    discrete: bool
-    """Whether it gives probabilities of whole values rather than densities."""
+
+    @property
+    @abc.abstractmethod
+    def discrete(self) -> bool:
+        """Whether it gives probabilities of whole values rather than densities."""
 
     @property
     @abc.abstractmethod
@@ -147,6 +150,10 @@ def ordinary_draw(observation: Independent) -> Tensor:
     Returns:
         (batch, *x_shape).
     """
-    values = observation.base_dist
-    draw: Tensor = values.ordinary_sample() if isinstance(values, AllowsOutliers) else observation.sample()
+    return ordinary_values(observation.base_dist)
+
+
+def ordinary_values(values: Distribution) -> Tensor:
+    """As `ordinary_draw`, of values by themselves: (*batch_shape)."""
+    draw: Tensor = values.ordinary_sample() if isinstance(values, AllowsOutliers) else values.sample()
     return draw
