@@ -10,15 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 import likely
-from benchmarks.data import find, mnist, parser, say
+from benchmarks.data import binarized_mnist, mnist, parser, say
 from likely.contract import LatentDensity
 from likely.data import open_source
-from likely.data.split import Split
 from likely.likelihoods import Bernoulli
 from likely.networks import MLP
 from likely.registry import Spec
@@ -111,11 +109,7 @@ def drawn_anew(folder: Path | None, spec: Spec, config: TrainConfig) -> Trained:
 
 def fixed(folder: Path | None, spec: Spec, config: TrainConfig) -> Trained:
     """Trained on the 50,000 images of the fixed binarization, chosen on its 10,000."""
-    with np.load(find(folder, "binarized_mnist.npz")) as file:
-        bits = [np.unpackbits(file[name], axis=1) for name in ("x_train", "x_valid", "x_test")]
-    learned, test = (torch.from_numpy(each).float().view(-1, 1, 28, 28) for each in (np.concatenate(bits[:2]), bits[2]))
-    none = np.arange(0)
-    split = Split(np.arange(50_000), np.arange(50_000, 60_000), none, none)
+    learned, test, split = binarized_mnist(folder)
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         model = spec.build(x_shape=(1, 28, 28), likelihood=Bernoulli())

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 import likely
+from likely.data.split import Split
 
 
 def parser(about: str | None) -> argparse.ArgumentParser:
@@ -30,6 +32,15 @@ def mnist(folder: Path | None) -> dict[str, np.ndarray]:
     """MNIST by part, (n, 28, 28) uint8."""
     with np.load(find(folder, "mnist.npz")) as file:
         return dict(file)
+
+
+def binarized_mnist(folder: Path | None) -> tuple[Tensor, Tensor, Split]:
+    """The fixed binarization: 60,000 rows to learn from, 10,000 to test, (n, 1, 28, 28), and their split."""
+    with np.load(find(folder, "binarized_mnist.npz")) as file:
+        bits = [np.unpackbits(file[name], axis=1) for name in ("x_train", "x_valid", "x_test")]
+    learned, test = (torch.from_numpy(each).float().view(-1, 1, 28, 28) for each in (np.concatenate(bits[:2]), bits[2]))
+    none = np.arange(0)
+    return learned, test, Split(np.arange(50_000), np.arange(50_000, 60_000), none, none)
 
 
 def squared_error(fitted: likely.Fitted, images: np.ndarray) -> float:
