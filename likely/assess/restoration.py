@@ -8,8 +8,8 @@ from torch import Tensor
 
 from likely.assess.bench import MEANS, Bench, some_rows
 from likely.assess.rows import mean_figure
-from likely.contract import ImputesMissing, Model, Operator, Reconstructor, Restorer
-from likely.corruptions import Corruption, Erasing, finish, start
+from likely.contract import ImputesMissing, Model, Operator, Reconstructor, Restorer, Sequential
+from likely.corruptions import Corruption, Erasing, Truncation, finish, start
 from likely.data import Source
 from likely.data.subset import Subset
 from likely.evaluation import Figure, mse, psnr
@@ -29,6 +29,9 @@ VALUES_AT_ONCE = 1_000_000
 
 MAX_IMPUTED_VALUES = 200_000
 """Of a model that only fills in: it looks for the code of each row step by step, which takes its time."""
+
+HALF_LOST = Truncation(0.5)
+"""What happens to images and signals of a model that goes on from a beginning."""
 
 MAX_WIDE_PCA = 2500
 """A model whose code is wider than its rows stands beside a PCA of a few components, unless rows are wider than this:
@@ -59,7 +62,7 @@ class Damage:
 def damage(fitted: Fitted, rows: Source) -> Damage | None:
     """What the model learned to undo, done to rows and undone; the same at each call. None where it learned nothing.
 
-    A model that fills in what is missing has values erased.
+    A model that fills in what is missing has values erased, and the lower half where it goes on from a beginning.
     """
     model, corruption = fitted.model, _undone_by(fitted.model)
     if not isinstance(model, Restorer) or corruption is None or model.condition_shape is not None:
@@ -82,12 +85,20 @@ def damage(fitted: Fitted, rows: Source) -> Damage | None:
 def _undone_by(model: Model) -> Corruption | None:
     if not isinstance(model, Restorer):
         return None
+    if isinstance(model, Sequential):
+        return HALF_LOST if model.n_orders == 1 and len(model.x_shape) > 1 else None
     own: Corruption | None = model.corruption
     return ERASED if own is None and isinstance(model, ImputesMissing) else own
 
 
 def restoration(bench: Bench) -> list[Figure]:
-    """How near rows come to what they were, beside what is left of them and what PCA makes of that."""
+    """How near rows come to what they were, beside what is left of them and what PCA makes of that.
+
+    Nothing of a model that goes on from a beginning: it draws, and a draw is farther from a row than a mean that
+    looks like none.
+    """
+    if isinstance(bench.model, Sequential):
+        return []
     rows = some_rows(bench.test, max(1, bench.schema.n_values))
     imputes = isinstance(bench.model, ImputesMissing)
     n_values = MAX_IMPUTED_VALUES if imputes else MAX_RESTORED_VALUES

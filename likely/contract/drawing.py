@@ -95,6 +95,9 @@ class Sequential(Sampler, DrawsMissing):
     `restore` gives one draw, the same whenever it is asked the same; what is missing must come last.
     """
 
+    n_orders: int = 1
+    """In how many orders it draws, each row in one; with more than one it goes on from no beginning but none at all."""
+
     @final
     @torch.no_grad()
     def complete(

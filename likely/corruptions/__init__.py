@@ -8,7 +8,7 @@ a scale of 25/255; columns of tables have a standard deviation of one. Rows are 
 from torch's global generator.
 """
 
-from likely.corruptions.losses import Downsampling, Erasing, Grayscale
+from likely.corruptions.losses import Downsampling, Erasing, Grayscale, Truncation
 from likely.corruptions.noise import GaussianNoise, SaltAndPepper, ZeroMasking
 from likely.corruptions.operators import Corruption, LinearOperator, Operator, Unseen, finish, start
 
@@ -21,6 +21,7 @@ __all__ = [
     "LinearOperator",
     "Operator",
     "SaltAndPepper",
+    "Truncation",
     "Unseen",
     "ZeroMasking",
     "finish",

@@ -72,6 +72,31 @@ class Erasing(Corruption):
         return lost
 
 
+@dataclass(frozen=True)
+class Truncation(Corruption):
+    """Leaves the beginning of each row and NaN after it: the upper part of an image, the first of a signal or vector.
+
+    Attributes:
+        kept: the share that is left, rounded to whole rows of pixels, points or values.
+    """
+
+    kept: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.kept <= 1:
+            raise ValueError(f"Truncation: kept must be from 0 to 1, got {self.kept}")
+
+    def draw(self, x: Tensor) -> Kept:
+        """As `Corruption.draw`: nothing about it is random."""
+        axis = 1 if x.ndim == 2 else 2
+        along = torch.arange(x.shape[axis], device=x.device) < round(self.kept * x.shape[axis])
+        return Kept(tuple(x.shape[1:]), along.view(-1, *[1] * (x.ndim - axis - 1)).expand_as(x), torch.nan)
+
+    def behind(self, y: Tensor, x_shape: Shape) -> Kept:
+        """As `Corruption.behind`: what is NaN is what was lost."""
+        return Kept(x_shape, ~y.isnan(), torch.nan)
+
+
 def _off(y: Tensor, mapped: Tensor) -> Tensor:
     """What is missing to y; nothing where y itself is."""
     return torch.where(y.isnan(), 0, y - mapped)

@@ -61,6 +61,7 @@ PARTS: dict[str, str | type] = {
     "Erasing": "likely.corruptions.losses:Erasing",
     "Downsampling": "likely.corruptions.losses:Downsampling",
     "Grayscale": "likely.corruptions.losses:Grayscale",
+    "Truncation": "likely.corruptions.losses:Truncation",
     "Affine": "likely.data.augmentation:Affine",
     "Elastic": "likely.data.augmentation:Elastic",
     "Warp": "likely.data.augmentation:Warp",

@@ -18,6 +18,7 @@ from likely.corruptions import (
     LinearOperator,
     Operator,
     SaltAndPepper,
+    Truncation,
     ZeroMasking,
     finish,
     start,
@@ -33,6 +34,8 @@ CORRUPTIONS = [
     Erasing(0.5),
     Erasing(box=(3, 2)),
     Erasing(box=(4,)),
+    Truncation(),
+    Truncation(0.3),
     Downsampling(2),
     Downsampling(3),
     Downsampling(10**9),
@@ -182,7 +185,7 @@ def test_draws_differ_between_rows_and_between_calls(corruption):
     shape = next(case for case in [(3, 8, 8), (2, 9)] if fits(corruption, case))
     x = rows(shape)[:1].expand(200, *shape)
     first, second = (corruption.draw(x).apply(x).nan_to_num(9.0) for _ in range(2))
-    random = not isinstance(corruption, Downsampling | Grayscale)
+    random = not isinstance(corruption, Downsampling | Grayscale | Truncation)
     assert torch.equal(first, second) != random
     assert (len(first.flatten(1).unique(dim=0)) > 1) == random
 
