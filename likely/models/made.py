@@ -10,7 +10,7 @@ from torch import Tensor
 from likely.chain_rule import ChainRuleModel, as_context, draw_in_order, reading_order
 from likely.contract import Objective, Shape
 from likely.errors import UserError
-from likely.likelihoods import Gaussian, Likelihood
+from likely.likelihoods import GaussianMixture, Likelihood
 from likely.networks.activations import Activation
 from likely.networks.made import MaskedMLP
 
@@ -68,7 +68,7 @@ class MADE(ChainRuleModel):
             raise ValueError(f"n_orders must be at least 1, got {n_orders}")
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must be a share from 0 to below 1, got {dropout}")
-        self.likelihood = Gaussian() if likelihood is None else likelihood
+        self.likelihood = GaussianMixture() if likelihood is None else likelihood
         n_outputs = self.likelihood.raw_channels * math.prod(self.x_shape)
         self.hidden = default_hidden(self.x_shape, n_outputs) if hidden is None else tuple(hidden)
         if any(width < 1 for width in self.hidden):

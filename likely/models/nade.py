@@ -5,7 +5,7 @@ from typing import final
 
 from likely.chain_rule import ChainRuleModel, reading_order
 from likely.contract import Shape
-from likely.likelihoods import Gaussian, Likelihood
+from likely.likelihoods import GaussianMixture, Likelihood
 from likely.networks.nade import Hidden, NADENetwork
 
 LEAST_WIDTH, MOST_WIDTH = 64, 512
@@ -48,7 +48,7 @@ class NADE(ChainRuleModel):
         if self.hidden < 1:
             raise ValueError(f"hidden must be at least 1, got {hidden}")
         self.activation = activation
-        self.likelihood = Gaussian() if likelihood is None else likelihood
+        self.likelihood = GaussianMixture() if likelihood is None else likelihood
         self.observation = self.likelihood.build(self.x_shape)
         self.network = NADENetwork(
             self.x_shape,

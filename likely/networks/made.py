@@ -216,4 +216,4 @@ class UnitsOnce:
 
 def _shuffled(n: int, number: int) -> Tensor:
     """A fixed order of n places: the place in the order of each."""
-    return torch.from_numpy(permutation(n, "order", number))
+    return torch.tensor(permutation(n, "made", number).tolist())
