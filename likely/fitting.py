@@ -13,16 +13,15 @@ from torch import Tensor
 
 from likely.contract import ClosedFormFitted, Density, Model, TakesMissing
 from likely.data import Schema, Source, infer_schema, open_source
-from likely.data.augmentation import Augmentation, augmented
+from likely.data.augmentation import Augmentation
 from likely.data.feed import SourceFeed
 from likely.data.split import Split, folds, split_rows
 from likely.data.subset import Subset
-from likely.distortions import Distortion
 from likely.errors import DataError, UserError
 from likely.fitted import Fitted, one_hot
-from likely.likelihoods import Likelihood, default_likelihood
 from likely.registry import Spec, arguments_of, model_class, to_json
-from likely.rng import preserved, seeded
+from likely.rng import seeded
+from likely.suitability import check_augmentation, check_fits, completed
 from likely.tasks import Calibration
 from likely.training import History, Progress, TrainConfig
 from likely.training import train as train_model
@@ -166,7 +165,7 @@ def prepare(
     spec = Spec(given.name, **{**given.arguments, **(arguments or {})}).resolve()
     spec.check()
     schema = infer_schema(source, binarize=binarize)
-    spec, chosen = _complete(spec, schema)
+    spec, chosen = completed(spec, schema)
     condition_rows = None
     if condition == "label":
         if source.labels is None:
@@ -175,9 +174,9 @@ def prepare(
             raise UserError(f"{given.name} takes no condition; leave out --condition label")
         condition_rows = one_hot(source.labels, schema.classes)
     recipe = Recipe(spec, source, schema, train, condition_rows)
-    _check_fits(recipe)
+    check_fits(spec, schema)
     if source.augmentation:
-        _check_augmentation(recipe)
+        check_augmentation(spec, schema, source)
         chosen = [*chosen, f"training rows are augmented: {', '.join(map(str, source.augmentation))}"]
     return recipe, chosen
 
@@ -227,51 +226,6 @@ def _check_folds(n_groups: int) -> None:
             f"found {n_groups} images besides those for testing, and cross-fitting needs 3, since it cuts none; "
             'add images, or do without p-values: calibrate="none"'
         )
-
-
-def _complete(spec: Spec, schema: Schema) -> tuple[Spec, list[str]]:
-    """Fills in the likelihood that the data's domain calls for, where the caller named none."""
-    known, given = arguments_of(model_class(spec.name)), spec.arguments
-    if "likelihood" not in known or given.get("likelihood") is not None:
-        return spec, []
-    likelihood = default_likelihood(schema.domain, schema.levels)
-    chosen = f"likelihood {likelihood}: the data is {schema.domain}"
-    return Spec(spec.name, **{**given, "likelihood": likelihood}), [chosen]
-
-
-def _check_fits(recipe: Recipe) -> None:
-    """Refuses data that the model cannot take, before anything is trained."""
-    schema, kind = recipe.schema, model_class(recipe.spec.name)
-    if schema.has_categorical and issubclass(kind, Density):
-        names = ", ".join(column.name for column in schema.columns if column.kind == "categorical")
-        raise DataError(
-            f"{recipe.spec.name} has a density, and none over categories yet: {names}. "
-            f"Leave these columns out (--drop), or fit a model without a density: autoencoder, pca"
-        )
-    missing = [f"{column.name} ({column.missing})" for column in schema.columns if column.missing]
-    if missing and not issubclass(kind, TakesMissing):
-        raise DataError(
-            f"{recipe.spec.name} takes no missing values, and these columns have some: {', '.join(missing)}. "
-            f"Fit a model that does (vae), or fill them in"
-        )
-    for value in recipe.spec.arguments.values():
-        if isinstance(value, Likelihood | Distortion):
-            value.check(schema.domain, schema.levels)
-
-
-def _check_augmentation(recipe: Recipe) -> None:
-    """Refuses augmentations that the data or the model cannot take, or no file can hold, before anything is trained."""
-    schema, source = recipe.schema, recipe.source
-    if schema.kind != "image":
-        raise DataError(f"augmentation is of images, and {source.name} has none; leave augment (--augment) out")
-    if issubclass(model_class(recipe.spec.name), ClosedFormFitted):
-        raise UserError(
-            f"{recipe.spec.name} is solved at once from the rows as they are, so nothing can augment them; "
-            "leave augment (--augment) out"
-        )
-    to_json(source.augmentation, name="augment")
-    with preserved():
-        augmented(torch.zeros(1, *schema.x_shape), source.augmentation)
 
 
 def fit_rows(

@@ -12,6 +12,7 @@ from sklearn.decomposition import PCA
 import likely
 from likely.data import open_source
 from likely.errors import DataError, Unsupported
+from likely.likelihoods import Columns, Gaussian
 from likely.registry import Spec
 
 QUICK = likely.TrainConfig(epochs=3)
@@ -130,10 +131,14 @@ def test_missing_values_are_refused_by_column_or_taken():
     assert np.isfinite(fitted.score(frame).surprise).all()
 
 
-def test_categories_are_refused_where_there_is_a_density():
+def test_categories_are_refused_where_a_density_is_of_numbers():
     frame = pd.DataFrame({"x": np.arange(300.0), "city": ["서울", "부산", "대구"] * 100})
-    with pytest.raises(DataError, match=r"none over categories yet: city.*autoencoder"):
-        likely.fit("vae", frame)
+    with pytest.raises(DataError, match=r"ppca.*none over categories: city.*vae.*autoencoder"):
+        likely.fit("ppca", frame)
+    with pytest.raises(DataError, match=r"Gaussian.*no likelihood of categories: city.*Columns\(widths=\(1, 3\)"):
+        likely.fit("vae", frame, likelihood=Gaussian())
+    with pytest.raises(DataError, match=r"widths \(3, 1\), expected \(1, 3\)"):
+        likely.fit("vae", frame, likelihood=Columns((3, 1)))
     fitted = likely.fit("autoencoder", frame, train=QUICK)
     assert set(fitted.reconstruct(frame)["city"]) <= {"서울", "부산", "대구"}
 

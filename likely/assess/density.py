@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from likely.assess.bench import MEANS, Bench
+from likely.data import Schema
 from likely.evaluation import Figure, bits_per_dim, mean_with_error
 from likely.tasks import DENSITY_SAMPLES
 
@@ -14,17 +15,20 @@ def density(bench: Bench) -> list[Figure]:
     """Log-likelihood, and bits per dimension of whole values, where the model has a density."""
     if not bench.fitted.measure.is_density:
         return []
-    log_p = bench.beside("ppca", lambda fitted: fitted.log_prob(bench.test))
-    exact = {bench.name: bench.fitted.density_mark == "="}
-    exact |= {row: fitted.density_mark == "=" for row, fitted in bench.baseline("ppca").items()}
+    # Of categories PPCA would give a density, as if they were numbers, which compares with no probability.
+    beside = {} if bench.schema.has_categorical else bench.baseline("ppca")
+    models = {bench.name: bench.fitted} | beside
+    log_p = {row: fitted.log_prob(bench.test) for row, fitted in models.items()}
+    exact = {row: fitted.density_mark == "=" for row, fitted in models.items()}
     if bench.some_train is not None:
         log_p[MEANS], exact[MEANS] = _independent_log_prob(bench), True
     estimates = {row: mean_with_error(values) for row, values in log_p.items()}
     whole = bench.schema.domain in ("binary", "levels")
+    is_density = not whole and bench.fitted.continuous
     figures = [
         Figure(
             "log-likelihood",
-            "nats per row" if whole else "nats per row, a density in the units of the data",
+            "nats per row, a density in the units of the data" if is_density else "nats per row",
             "higher",
             {row: each.mean for row, each in estimates.items()},
             {row: "=" if is_exact else ">=" for row, is_exact in exact.items()},
@@ -48,15 +52,30 @@ def density(bench: Bench) -> list[Figure]:
 
 
 def _independent_log_prob(bench: Bench) -> np.ndarray:
-    """log p of test rows where each value follows its own histogram (whole values) or normal distribution."""
+    """log p of test rows where each value follows its own histogram (whole values, categories) or a normal."""
     assert bench.some_train is not None
     if bench.schema.domain in ("binary", "levels") and not bench.fitted.continuous:
         return _histogram_log_prob(bench, bench.seen(bench.some_train), bench.seen(bench.test))
     train, test = bench.seen(bench.some_train), bench.seen(bench.test)
     mean, variance = np.nanmean(train, 0), np.nanvar(train, 0) + 1e-6
     each = -0.5 * ((test - mean) ** 2 / variance + np.log(2 * math.pi * variance))
+    if bench.schema.has_categorical:
+        each = np.where(_of_categories(bench.schema), test * _log_frequencies(bench.schema, train), each)
     log_det = bench.schema.log_det(torch.from_numpy(test)).numpy()
     return np.nansum(each.reshape(len(test), -1), 1) + log_det
+
+
+def _of_categories(schema: Schema) -> np.ndarray:
+    """(n_values,): whether a value is one of a category's."""
+    return np.repeat([column.kind == "categorical" for column in schema.columns], [c.width for c in schema.columns])
+
+
+def _log_frequencies(schema: Schema, train: np.ndarray) -> np.ndarray:
+    """(n_values,): how often a category is this one, with one of each before any was seen (Laplace); of numbers 0."""
+    widths = np.array(schema.widths)
+    counts = np.where(_of_categories(schema), np.nansum(train, 0) + 1, 1)
+    totals = np.add.reduceat(counts, np.cumsum(widths) - widths)
+    return np.log(counts / np.repeat(totals, widths))
 
 
 def _histogram_log_prob(bench: Bench, train: np.ndarray, test: np.ndarray) -> np.ndarray:

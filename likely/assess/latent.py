@@ -121,7 +121,7 @@ class _Check:
             self.annealed: LogProbEstimate | None = None
             if self.operations <= ANNEALING_BUDGET:
                 self.annealed = annealed_estimate(fitted.model, x, condition, annealing=ANNEALING)
-        whole = bench.schema.domain in ("binary", "levels")
+        whole = bench.schema.domain in ("binary", "levels") or not fitted.continuous
         self.unit = "nats per row" if whole else "nats per row, a density in the units of the data"
 
     def figures(self) -> list[Figure]:

@@ -78,7 +78,7 @@ def kind_of_number(fitted: "Fitted") -> str:
     """What a surprise of this model is, in words."""
     from likely.tasks import Measure
 
-    whole = isinstance(fitted.schema.levels, int) and fitted.schema.domain in ("binary", "levels")
+    whole = fitted.schema.domain in ("binary", "levels") or not fitted.continuous
     what = "probability" if whole else "density"
     match fitted.measure:
         case Measure.EXACT if fitted.density_mark == "=":

@@ -82,6 +82,11 @@ class Schema:
         return math.prod(self.x_shape)
 
     @property
+    def widths(self) -> tuple[int, ...]:
+        """How many values a model sees of each column that it sees; () where there are no columns."""
+        return tuple(column.width for column in self.columns if column.width)
+
+    @property
     def feature_names(self) -> tuple[str, ...]:
         """A name for each value that a model sees of a vector; () for images and other arrays."""
         if self.columns:

@@ -46,6 +46,11 @@ class Columns(Likelihood):
         if isinstance(self.reals, Columns) or "real" not in self.reals.domains:
             raise ValueError(f"Columns: reals must be a likelihood of real numbers, got {self.reals}")
 
+    def __str__(self) -> str:
+        """In few words, of however many columns."""
+        n_reals = self.widths.count(1)
+        return f"Columns({n_reals} numbers and {len(self.widths) - n_reals} categories, reals={self.reals})"
+
     @property
     def discrete(self) -> bool:
         """Whether all columns are categories."""

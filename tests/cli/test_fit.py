@@ -224,7 +224,7 @@ def test_a_full_disk_at_the_end_is_one_line_and_leaves_nothing_half_written(data
                 "--model",
                 "ppca",
             ),
-            "a density, and none over categories",
+            "none over categories",
         ),
         ((), "Missing option '--model'"),
     ],
