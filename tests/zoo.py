@@ -13,7 +13,7 @@ from likely.contract import Model
 from likely.corruptions import Downsampling, Erasing, GaussianNoise
 from likely.distortions import SSIM, CrossEntropy
 from likely.likelihoods import Bernoulli, Categorical, ContinuousBernoulli, DiscretizedLogisticMixture, Gaussian
-from likely.models import MADE, NADE, PCA, PPCA, VAE, Autoencoder, DenoisingAutoencoder, LadderVAE
+from likely.models import MADE, NADE, PCA, PPCA, VAE, Autoencoder, DenoisingAutoencoder, LadderVAE, PixelRNN
 from likely.networks import MLP, Convolutional, FullResolution, WhatWhere
 from likely.penalties import Contractive, KSparse
 from likely.variational import FlowPrior, FullNormal, InverseAutoregressive, NormalMixture, VampPrior
@@ -199,6 +199,21 @@ ZOO: dict[str, Entry] = {
     "nade-bits": Entry(lambda: NADE((1, 2, 2), 6, likelihood=Bernoulli()), levels(2, 1, 2, 2), "nade"),
     "nade-levels": Entry(lambda: NADE((1, 1, 2), 6, likelihood=Categorical(4)), levels(4, 1, 1, 2), "nade"),
     "nade-real": Entry(lambda: NADE((5,), 6, activation="relu"), real(5), "nade"),
+    "pixel-rnn-bits": Entry(
+        lambda: PixelRNN((1, 2, 2), channels=6, layers=2, likelihood=Bernoulli()), levels(2, 1, 2, 2), "pixel_rnn"
+    ),
+    "pixel-rnn-row-bits": Entry(
+        lambda: PixelRNN((1, 2, 2), recurrence="row", channels=6, layers=2, likelihood=Bernoulli()),
+        levels(2, 1, 2, 2),
+        "pixel_rnn",
+    ),
+    "pixel-rnn-levels": Entry(
+        lambda: PixelRNN((1, 1, 2), channels=6, likelihood=Categorical(4)), levels(4, 1, 1, 2), "pixel_rnn"
+    ),
+    "pixel-rnn-colors": Entry(lambda: PixelRNN((3, 3, 5), channels=6, layers=1), real(3, 3, 5), "pixel_rnn"),
+    "pixel-rnn-row-signal": Entry(
+        lambda: PixelRNN((2, 4), recurrence="row", channels=6, layers=1), real(2, 4), "pixel_rnn"
+    ),
     "little-autoregressive": Entry(lambda: LittleAutoregressive((1, 2, 2)), levels(2, 1, 2, 2)),
     "little-gan": Entry(lambda: LittleGAN((2,)), real(2)),
     "little-rbm": Entry(lambda: LittleRBM((1, 2, 2)), levels(2, 1, 2, 2)),

@@ -6,7 +6,8 @@ from likely.models.ladder_vae import LadderVAE
 from likely.models.made import MADE
 from likely.models.nade import NADE
 from likely.models.pca import PCA
+from likely.models.pixel_rnn import PixelRNN
 from likely.models.ppca import PPCA
 from likely.models.vae import VAE
 
-__all__ = ["MADE", "NADE", "PCA", "PPCA", "VAE", "Autoencoder", "DenoisingAutoencoder", "LadderVAE"]
+__all__ = ["MADE", "NADE", "PCA", "PPCA", "VAE", "Autoencoder", "DenoisingAutoencoder", "LadderVAE", "PixelRNN"]

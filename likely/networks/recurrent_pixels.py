@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from likely.contract import Shape
 from likely.networks.causal import CausalNetwork, Steps, pixel_places
 from likely.networks.context import with_context
+from likely.networks.convolutions import check_is_map
 from likely.networks.diagonal_lstm import DiagonalBiLSTM
 from likely.networks.masked import MaskedLinear
 from likely.networks.masked_convolution import MaskedConv, color_mask
@@ -180,8 +181,7 @@ def _linear(x: Tensor, layer: tuple[Tensor, Tensor]) -> Tensor:
 
 
 def _check(x_shape: Shape, layers: int, recurrence: str) -> None:
-    if len(x_shape) not in (2, 3):
-        raise ValueError(f"a PixelRNN is for images (c, h, w) and signals (c, length), got x_shape {tuple(x_shape)}")
+    check_is_map(x_shape, "PixelRNN")
     if recurrence not in RECURRENCES:
         raise ValueError(f"recurrence must be one of {', '.join(RECURRENCES)}, got {recurrence!r}")
     if layers < 1:

@@ -21,6 +21,7 @@ MODELS: dict[str, str | type] = {
     "ladder_vae": "likely.models.ladder_vae:LadderVAE",
     "made": "likely.models.made:MADE",
     "nade": "likely.models.nade:NADE",
+    "pixel_rnn": "likely.models.pixel_rnn:PixelRNN",
 }
 """Every model by name: where its class is found, or the class itself where `register` was given one."""
 

@@ -148,5 +148,10 @@ PRESETS: dict[str, Preset] = {
         "MADE: Masked Autoencoder for Distribution Estimation (Germain et al., ICML 2015), section 4.1; "
         "A Deep and Tractable Density Estimator (Uria et al., ICML 2014)",
     ),
+    "row-lstm": Preset(
+        "pixel_rnn",
+        {"recurrence": "row"},
+        "Pixel Recurrent Neural Networks (van den Oord et al., ICML 2016), section 3.1",
+    ),
 }
 """Every preset by name."""

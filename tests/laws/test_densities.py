@@ -24,8 +24,10 @@ N_LEVELS = {
     "vae-logistics": 4,
     "little-autoregressive": 2,
     **dict.fromkeys(OPTIONS, 2),
-    **dict.fromkeys(("made-bits", "made-linear-bits", "made-orders", "nade-bits"), 2),
-    **dict.fromkeys(("made-levels", "nade-levels"), 4),
+    **dict.fromkeys(
+        ("made-bits", "made-linear-bits", "made-orders", "nade-bits", "pixel-rnn-bits", "pixel-rnn-row-bits"), 2
+    ),
+    **dict.fromkeys(("made-levels", "nade-levels", "pixel-rnn-levels"), 4),
 }
 STATES = {name: ZOO[name] for name in N_LEVELS}
 
