@@ -22,6 +22,8 @@ MODELS: dict[str, str | type] = {
     "made": "likely.models.made:MADE",
     "nade": "likely.models.nade:NADE",
     "pixel_rnn": "likely.models.pixel_rnn:PixelRNN",
+    "pixel_cnn": "likely.models.pixel_cnn:PixelCNN",
+    "gated_pixel_cnn": "likely.models.gated_pixel_cnn:GatedPixelCNN",
 }
 """Every model by name: where its class is found, or the class itself where `register` was given one."""
 

@@ -27,6 +27,8 @@ N_LEVELS = {
     **dict.fromkeys(
         ("made-bits", "made-linear-bits", "made-orders", "nade-bits", "pixel-rnn-bits", "pixel-rnn-row-bits"), 2
     ),
+    **dict.fromkeys(("pixel-cnn-bits", "gated-pixel-cnn-bits"), 2),
+    **dict.fromkeys(("pixel-cnn-levels", "gated-pixel-cnn-levels"), 4),
     **dict.fromkeys(("made-levels", "nade-levels", "pixel-rnn-levels"), 4),
 }
 STATES = {name: ZOO[name] for name in N_LEVELS}
