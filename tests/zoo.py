@@ -239,9 +239,7 @@ ZOO: dict[str, Entry] = {
         levels(5, 3, 3, 5),
         "pixel_cnn",
     ),
-    "pixel-cnn-signal": Entry(
-        lambda: PixelCNN((2, 7), channels=6, blocks=3, first_kernel=3, condition_shape=(3,)), real(2, 7), "pixel_cnn"
-    ),
+    "pixel-cnn-signal": Entry(lambda: PixelCNN((2, 7), channels=6, blocks=3, first_kernel=3), real(2, 7), "pixel_cnn"),
     "gated-pixel-cnn-bits": Entry(
         lambda: GatedPixelCNN((1, 2, 2), channels=6, layers=2, first_kernel=3, likelihood=Bernoulli()),
         levels(2, 1, 2, 2),
@@ -253,7 +251,7 @@ ZOO: dict[str, Entry] = {
         "gated_pixel_cnn",
     ),
     "gated-pixel-cnn-colors": Entry(
-        lambda: GatedPixelCNN((3, 3, 4), channels=6, layers=1, dropout=0.2, condition_shape=(2,)),
+        lambda: GatedPixelCNN((3, 3, 4), channels=6, layers=1, dropout=0.2),
         real(3, 3, 4),
         "gated_pixel_cnn",
     ),
