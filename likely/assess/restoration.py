@@ -10,7 +10,7 @@ from likely.assess.bench import MEANS, Bench, some_rows
 from likely.assess.rows import mean_figure
 from likely.contract import ImputesMissing, Model, Operator, Reconstructor, Restorer, Sequential
 from likely.corruptions import Corruption, Erasing, Truncation, finish, start
-from likely.data import Source
+from likely.data import Schema, Source
 from likely.data.subset import Subset
 from likely.evaluation import Figure, mse, psnr
 from likely.fitted import Fitted
@@ -73,6 +73,7 @@ def damage(fitted: Fitted, rows: Source) -> Damage | None:
     with preserved(), torch.inference_mode():
         restart(0, "restoration")
         y = corruption.draw(x).apply(x)
+        y = _with_whole_categories(y, x, fitted.schema) if corruption is ERASED else y
         operator = corruption.behind(y, model.x_shape)
         pieces = [
             model.restore(y[i : i + size].to(device), operator.rows(slice(i, i + size)).to(device)).cpu()
@@ -80,6 +81,16 @@ def damage(fitted: Fitted, rows: Source) -> Damage | None:
         ]
         left = y.expand_as(x) if y.shape[2:] == x.shape[2:] else start(y, operator)
     return Damage(x, y, operator, left, torch.cat(pieces), corruption)
+
+
+def _with_whole_categories(y: Tensor, x: Tensor, schema: Schema) -> Tensor:
+    """y with all values of a category missing where its first is, and none where it is not."""
+    if not schema.has_categorical:
+        return y
+    widths = torch.tensor(schema.widths)
+    first = (widths.cumsum(0) - widths).repeat_interleave(widths)
+    of_category = (widths > 1).repeat_interleave(widths)
+    return torch.where(of_category, torch.where(y[:, first].isnan(), y[:, first], x), y)
 
 
 def _undone_by(model: Model) -> Corruption | None:

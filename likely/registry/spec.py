@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # A file's values beyond these are refused before anything is built from them.
 MAX_DEPTH = 16
-MAX_LENGTH = 4096
+MAX_LENGTH = 100_000  # as many columns as a table may have
 MAX_INT = 2**53
 MAX_TEXT = 10_000
 
