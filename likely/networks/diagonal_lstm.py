@@ -110,11 +110,11 @@ class _DiagonalSteps(LayerSteps):
         self.right, self.right_input = torch.zeros_like(self.states), layer.masked_input[-1]
 
     def begin_row(self, above: Tensor | None) -> None:
-        if above is not None:
-            self._go_back(torch.cat([above, self.features], -1) if self.shown else self.features)
         self.from_above = self.bias[0].expand(len(self.states), -1, -1)
-        if self.above is not None:
-            self.from_above = self.from_above + self.states @ self.above[0]
+        if above is None or self.above is None:
+            return
+        self._go_back(torch.cat([above, self.features], -1) if self.shown else self.features)
+        self.from_above = self.from_above + self.states @ self.above[0]
 
     def begin_pixel(self, j: int) -> tuple[Tensor, Tensor | None]:
         if not j:

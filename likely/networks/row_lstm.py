@@ -55,12 +55,14 @@ class _RowSteps(LayerSteps):
     """Of each row of states only the one above is kept."""
 
     def begin_row(self, above: Tensor | None) -> None:
-        if self.layer.sides[1] == 1:
-            seen = self.states
-        else:
-            padded = F.pad(self.states, (0, 0, 0, 0, 1, 1))
+        self.from_above = self.bias.expand(len(self.states), -1, -1)
+        if above is None:
+            return
+        seen = self.states
+        if len(seen) > 1:
+            padded = F.pad(seen, (0, 0, 0, 0, 1, 1))
             seen = torch.cat([padded[:-2], padded[1:-1], padded[2:]], -1)
-        self.from_above = self.bias + seen @ self.layer.state_to_state[0]
+        self.from_above = self.from_above + seen @ self.layer.state_to_state[0]
 
     def begin_pixel(self, j: int) -> tuple[Tensor, Tensor | None]:
         sums = self.from_above[j]
