@@ -111,7 +111,7 @@ class RunningSums:
     """Steps that add each value to the hidden sums when it is known: O(hidden) for each."""
 
     def __init__(self, network: NADENetwork, n: int, context: Tensor | None) -> None:
-        self.sums = network.start(n, context).detach().clone()
+        self.sums = network.start(n, context).detach()
         ends = [0]
         for place in network.places:
             ends.append(ends[-1] + place.stop - place.start)
@@ -131,7 +131,7 @@ class RunningSums:
 
     def put(self, place: int, values: Tensor) -> None:
         """As `Steps.put`."""
-        self.sums.addmm_(values, self.weight[place])
+        self.sums = torch.addmm(self.sums, values, self.weight[place])
 
 
 class _Conditionals(torch.autograd.Function):
