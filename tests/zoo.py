@@ -12,7 +12,15 @@ from torch import Tensor
 from likely.contract import Model
 from likely.corruptions import Downsampling, Erasing, GaussianNoise
 from likely.distortions import SSIM, CrossEntropy
-from likely.likelihoods import Bernoulli, Categorical, ContinuousBernoulli, DiscretizedLogisticMixture, Gaussian
+from likely.likelihoods import (
+    Bernoulli,
+    Categorical,
+    Columns,
+    ContinuousBernoulli,
+    DiscretizedLogisticMixture,
+    Gaussian,
+    GaussianMixture,
+)
 from likely.models import (
     MADE,
     NADE,
@@ -70,6 +78,13 @@ def real(*shape: int) -> Callable[[], Tensor]:
 
 def levels(n: int, *shape: int) -> Callable[[], Tensor]:
     return lambda: torch.randint(n, (N_ROWS, *shape)) / (n - 1)
+
+
+def columns(*widths: int) -> Callable[[], Tensor]:
+    """Numbers where the width is 1, and one of so many categories where it is more."""
+    return lambda: torch.cat(
+        [torch.randn(N_ROWS, 1) if w == 1 else torch.eye(w)[torch.randint(w, (N_ROWS,))] for w in widths], 1
+    )
 
 
 def unit(*shape: int) -> Callable[[], Tensor]:
@@ -152,6 +167,16 @@ ZOO: dict[str, Entry] = {
     "vae-real": Entry(lambda: VAE((5,), 2), real(5), "vae"),
     "vae-outliers": Entry(lambda: VAE((5,), 2, network=SMALL, likelihood=Gaussian(outliers=0.1)), real(5), "vae"),
     "vae-fixed-scale": Entry(lambda: VAE((5,), 2, network=SMALL, likelihood=Gaussian(scale=0.7)), real(5), "vae"),
+    "vae-columns": Entry(
+        lambda: VAE((7,), 2, network=SMALL, likelihood=Columns((1, 3, 1, 2))), columns(1, 3, 1, 2), "vae"
+    ),
+    "vae-categories": Entry(lambda: VAE((5,), 2, network=SMALL, likelihood=Columns((3, 2))), columns(3, 2), "vae"),
+    "vae-mixture-of-normals": Entry(lambda: VAE((3,), 2, network=SMALL, likelihood=GaussianMixture(2)), real(3), "vae"),
+    "ladder-columns": Entry(
+        lambda: LadderVAE((7,), (2, 2), width=8, network=SMALL, likelihood=Columns((1, 3, 1, 2))),
+        columns(1, 3, 1, 2),
+        "ladder_vae",
+    ),
     "vae-full": Entry(
         lambda: VAE((1, 2, 2), 2, network=SMALL, likelihood=Bernoulli(), posterior=FullNormal()),
         levels(2, 1, 2, 2),
