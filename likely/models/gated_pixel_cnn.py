@@ -6,6 +6,7 @@ from typing import final
 from likely.chain_rule import ChainRuleModel
 from likely.contract import Shape
 from likely.likelihoods import GaussianMixture, Likelihood
+from likely.networks.convolutions import check_is_map
 from likely.networks.gated_pixel_cnn import GatedPixelCNNNetwork
 from likely.networks.pixels import default_channels, default_depth
 
@@ -49,6 +50,7 @@ class GatedPixelCNN(ChainRuleModel):
         condition_shape: Shape | None = None,
     ) -> None:
         super().__init__(x_shape, condition_shape)
+        check_is_map(self.x_shape, "GatedPixelCNN")
         self.likelihood = GaussianMixture() if likelihood is None else likelihood
         self.channels = default_channels(self.x_shape) if channels is None else channels
         self.layers = default_depth(self.x_shape, 5) if layers is None else layers

@@ -6,6 +6,7 @@ from typing import final
 from likely.chain_rule import ChainRuleModel
 from likely.contract import Shape
 from likely.likelihoods import GaussianMixture, Likelihood
+from likely.networks.convolutions import check_is_map
 from likely.networks.pixel_cnn import PixelCNNNetwork
 from likely.networks.pixels import default_channels, default_depth
 
@@ -50,6 +51,7 @@ class PixelCNN(ChainRuleModel):
         condition_shape: Shape | None = None,
     ) -> None:
         super().__init__(x_shape, condition_shape)
+        check_is_map(self.x_shape, "PixelCNN")
         self.likelihood = GaussianMixture() if likelihood is None else likelihood
         self.channels = default_channels(self.x_shape) if channels is None else channels
         self.blocks = default_depth(self.x_shape, 8) if blocks is None else blocks

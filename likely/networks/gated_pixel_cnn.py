@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from likely.contract import Shape
 from likely.networks.causal import CausalNetwork, Steps, pixel_places
 from likely.networks.context import check_context
-from likely.networks.convolutions import check_is_map
 from likely.networks.gated_pixel_steps import GatedPixelSteps
 from likely.networks.gates import GatedLayer
 from likely.networks.left_convolution import LeftConv
@@ -38,7 +37,7 @@ class GatedPixelCNNNetwork(CausalNetwork):
         scaled: whether x is in [0, 1] and to be read as 2 x - 1.
 
     Raises:
-        ValueError: for rows without pixels, even kernels, or channels that the colors cannot share.
+        ValueError: for even kernels, or channels that the colors cannot share.
     """
 
     def __init__(
@@ -54,7 +53,6 @@ class GatedPixelCNNNetwork(CausalNetwork):
         context_size: int = 0,
         scaled: bool = True,
     ) -> None:
-        check_is_map(x_shape, "GatedPixelCNN")
         check_kernels(kernel=kernel, first_kernel=first_kernel)
         super().__init__(x_shape, raw_channels, pixel_places(x_shape), context_size=context_size)
         self.scaled, colors = scaled, x_shape[0]

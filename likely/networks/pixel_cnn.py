@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from likely.contract import Shape
 from likely.networks.causal import CausalNetwork, Steps, pixel_places
 from likely.networks.context import check_context
-from likely.networks.convolutions import check_is_map
 from likely.networks.left_convolution import LeftConv
 from likely.networks.masked_blocks import MaskedBlock, masked_conv
 from likely.networks.pixel_cnn_steps import PixelCNNSteps
@@ -38,7 +37,7 @@ class PixelCNNNetwork(CausalNetwork):
         scaled: whether x is in [0, 1] and to be read as 2 x - 1.
 
     Raises:
-        ValueError: for rows without pixels, even kernels, or channels that the colors cannot share.
+        ValueError: for even kernels, or channels that the colors cannot share.
     """
 
     def __init__(
@@ -54,7 +53,6 @@ class PixelCNNNetwork(CausalNetwork):
         context_size: int = 0,
         scaled: bool = True,
     ) -> None:
-        check_is_map(x_shape, "PixelCNN")
         check_kernels(kernel=kernel, first_kernel=first_kernel)
         super().__init__(x_shape, raw_channels, pixel_places(x_shape), context_size=context_size)
         self.scaled, colors, above = scaled, x_shape[0], not is_signal(x_shape)
@@ -79,6 +77,8 @@ class PixelCNNNetwork(CausalNetwork):
         """As `CausalNetwork.forward`."""
         check_context(context, self.context_size)
         features = self.first(as_pixels(x, scaled=self.scaled))
+        # Of one channel nobody can tell the layout, and a convolution of it may give the slow one.
+        features = features.contiguous(memory_format=torch.channels_last)
         for block in self.blocks:
             features = block(features, context)
         raw: Tensor = self.out(self.head(features.relu()).relu())

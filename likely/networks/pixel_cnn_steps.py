@@ -94,11 +94,12 @@ class _Masked:
 
     def __init__(self, conv: Conv, kind: MaskKind, line: Line, shift: Tensor | None, colors: int) -> None:
         self.kind, self.line, self.colors = kind, line, colors
-        n, width = line.cells.shape[:2] if line.dilation == 1 else (len(line.flat), line.turns * line.dilation)
+        n, width = len(line.flat), line.turns * line.dilation
         weight, taps = conv.masked_weight.detach(), taps_of(conv)
         self.weights = matrices_by_color(weight[:, :, -1, :taps], taps, kind, colors)
         bias = bias_of(conv, shift, colors)
         self.above = bias.expand(n, width, -1)
+        self.rows: RowsAbove | None = None
         if conv.kernel_size[0] > 1:
             order = by_color(conv.out_channels, colors), by_color(conv.in_channels, colors)
             self.kernel = weight[:, :, :-1][order[0]][:, order[1]]
@@ -107,6 +108,8 @@ class _Masked:
 
     def begin_row(self) -> None:
         """Takes the row that is finished, and writes what rows above say of the next."""
+        if self.rows is None:
+            return
         self.rows.push(self.line.cells)
         by_rows = F.conv2d(self.rows.map, self.kernel)[:, :, 0].transpose(1, 2)
         torch.add(self.bias, by_rows, out=self.above)

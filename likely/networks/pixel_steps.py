@@ -38,7 +38,7 @@ class Line:
         self.flat = self.memory.flatten(1)
 
     def window(self, column: int, own: int) -> Tensor:
-        """What a kernel at a column reads, with `own` channels of the pixel itself: (n, (taps - 1) * channels + own)."""
+        """What a kernel at a column reads, of the pixel itself `own` channels: (n, (taps - 1) * channels + own)."""
         return self.flat.narrow(1, self._start(column), (self.taps - 1) * self.channels + own)
 
     def cell(self, column: int, first: int, n_channels: int) -> Tensor:

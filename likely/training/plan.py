@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from likely.contract import Batch, GradientFitted
 from likely.errors import UserError
@@ -28,10 +29,10 @@ MAX_VALIDATION_SHARE = 0.06
 """Rows looked at for validation, as a share of those trained on: about a third of that in time."""
 
 TINY_WORK = 2_000_000
-"""Parameters times rows of a step under which one thread is faster than two."""
+"""Multiplications of a step (`work_of_step`) under which one thread is faster than two."""
 
 BFLOAT16_WORK = 20_000_000
-"""Parameters times rows of a step from which it is worth measuring bfloat16."""
+"""Multiplications of a step from which it is worth measuring bfloat16."""
 
 BFLOAT16_MUST_GAIN = 1.15
 
@@ -74,12 +75,23 @@ def choose_validation_interval(total_steps: int, n_validation: int, rows_per_ste
     return max(1, math.ceil(total_steps / N_VALIDATIONS), by_cost)
 
 
+def work_of_step(model: GradientFitted, n_rows: int) -> int:
+    """Multiplications of a pass over some rows, roughly: once with each parameter, at all pixels where it convolves."""
+    at_all_pixels = sum(
+        parameter.numel()
+        for layer in model.modules()
+        if isinstance(layer, nn.Conv1d | nn.Conv2d) and set(layer.stride) == {1}
+        for parameter in layer.parameters(recurse=False)
+    )
+    once = sum(parameter.numel() for parameter in model.parameters()) - at_all_pixels
+    return n_rows * (once + at_all_pixels * math.prod(model.x_shape[1:]))
+
+
 @contextlib.contextmanager
 def compute_settings(model: GradientFitted, batch_size: int) -> Iterator[None]:
     """Threads that suit the size of a step, and denormal numbers flushed to zero; as it was afterwards."""
     threads, flushed = torch.get_num_threads(), _flushes_denormals()
-    work = sum(parameter.numel() for parameter in model.parameters()) * batch_size
-    if work < TINY_WORK:
+    if work_of_step(model, batch_size) < TINY_WORK:
         torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     try:
@@ -117,7 +129,7 @@ def choose_precision(config: TrainConfig, model: GradientFitted, batch: Batch) -
         raise UserError("precision float64 needs a model and rows of float64: call model.double() first")
     if config.precision != "auto":
         return Precision(config.precision, "as asked for")
-    if sum(parameter.numel() for parameter in model.parameters()) * len(batch.x) < BFLOAT16_WORK:
+    if work_of_step(model, len(batch.x)) < BFLOAT16_WORK:
         return Precision("float32", "the network is small")
     model.eval()  # what moves without a gradient must not move before the first step
     names = ("float32", "bfloat16")
