@@ -76,7 +76,7 @@ class GatedPixelCNNNetwork(CausalNetwork):
         )
         self.head = LeftConv(channels, channels, 1, "B", colors=colors)
         self.out = LeftConv(channels, raw_channels * colors, 1, "B", colors=colors)
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """As `CausalNetwork.forward`."""

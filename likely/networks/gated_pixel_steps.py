@@ -49,8 +49,9 @@ class GatedPixelSteps(PixelSteps):
         super().__init__(head[0].weight, n, x_shape, layers[0].left.taps, scaled=scaled)
         self.head = PixelHead(head, n, self.colors)
         self.lines = [self.x, *(self._line(layer.left, layer.left.taps) for layer in layers[1:])]
+        targets: list[Line | PixelHead] = [*self.lines[1:], self.head]
         self.above, plans = list[_Above](), list[list[list[tuple[Tensor, ...]]]]()
-        for layer, line, into in zip(layers, self.lines, [*self.lines[1:], self.head], strict=True):
+        for layer, line, into in zip(layers, self.lines, targets, strict=True):
             by_above, by_left = layer.shifts(context)
             seen = bias_of(layer.left, by_left, self.colors).expand(n, self.width, -1)
             if layer.above is not None:

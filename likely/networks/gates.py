@@ -21,7 +21,7 @@ class _Gate(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, u: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, u: Tensor) -> Tensor:
         s = u.sigmoid()
         ctx.save_for_backward(s)
         s_a, s_b = s.chunk(2, 1)
@@ -29,7 +29,7 @@ class _Gate(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (s,) = ctx.saved_tensors
         s_a, s_b = s.chunk(2, 1)
         through = torch.empty_like(s)

@@ -71,7 +71,7 @@ class PixelCNNNetwork(CausalNetwork):
         )
         self.head = LeftConv(2 * channels, 2 * channels, 1, "B", colors=colors)
         self.out = LeftConv(2 * channels, raw_channels * colors, 1, "B", colors=colors)
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """As `CausalNetwork.forward`."""
