@@ -59,6 +59,7 @@ def main() -> None:
     arguments.add_argument("--seconds", type=float, help="of training, instead of the recipe's length")
     arguments.add_argument("--epochs", type=float, help="likewise")
     arguments.add_argument("--dropout", type=float, help="of encoder and decoder, where bits are fixed")
+    arguments.add_argument("--input-dropout", type=float, help="of what the encoder sees, likewise")
     arguments.add_argument("--learning-rate", type=float)
     arguments.add_argument("--batch-size", type=int)
     arguments.add_argument("--samples", type=int, default=5_000)
@@ -72,10 +73,9 @@ def main() -> None:
     config = TrainConfig(patience=None, precision="bfloat16", seed=given.seed, **settings)
     fit = fixed if given.fixed else drawn_anew
     spec = CASES[given.case]
-    if given.dropout:
-        spec = Spec(
-            spec.name, **spec.arguments | {"network": replace(spec.arguments["network"], dropout=given.dropout)}
-        )
+    shares = {"dropout": given.dropout, "input_dropout": given.input_dropout}
+    network = replace(spec.arguments["network"], **{name: share for name, share in shares.items() if share})
+    spec = Spec(spec.name, **spec.arguments | {"network": network})
     model, test, history = fit(given.data, spec, config)
     device = next(model.parameters()).device
     test = test[: given.rows].to(device)
