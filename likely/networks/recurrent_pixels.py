@@ -3,6 +3,7 @@
 Reference: Pixel Recurrent Neural Networks (van den Oord et al., 2016), arXiv:1601.06759
 """
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal, final, get_args
@@ -26,6 +27,9 @@ Recurrence = Literal["diagonal", "row"]
 RECURRENCES: tuple[Recurrence, ...] = get_args(Recurrence)
 REACH = 3
 """Rows above, and columns to either side, that the first convolution sees: 7 x 7."""
+
+MAX_GATES_AT_ONCE = 2**25
+"""Rows that only want an answer go through together as far as their gates, all at once in memory, are so many."""
 
 
 @final
@@ -81,8 +85,16 @@ class RecurrentPixels(CausalNetwork):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """As `CausalNetwork.forward`."""
-        told = self.tell(len(x), context)
-        image = x.view(len(x), self.colors, *self.sides)
+        if torch.is_grad_enabled():
+            return self._raw(x, context)
+        layer = self.recurrent_layers[0]
+        size = max(1, MAX_GATES_AT_ONCE // (layer.directions * math.prod(self.sides) * GATES * layer.hidden))
+        pieces = x.split(size)
+        contexts = [None] * len(pieces) if context is None else context.split(size)
+        return torch.cat([self._raw(*rows) for rows in zip(pieces, contexts, strict=True)])
+
+    def _raw(self, x: Tensor, context: Tensor | None) -> Tensor:
+        told, image = self.tell(len(x), context), x.reshape(len(x), self.colors, *self.sides)
         values, h = _by_pixel(image), _by_pixel(self.first(image))
         for layer, up, say in zip(self.layers, self.ups, told, strict=True):
             h = h + up(layer(h, values, say))

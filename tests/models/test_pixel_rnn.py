@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from likely.chain_rule import draw_in_order
 from likely.likelihoods import Bernoulli, Categorical, Gaussian
 from likely.models import PixelRNN
-from likely.networks import wavefront
+from likely.networks import recurrent_pixels, wavefront
 from likely.networks.causal import Anew
 from likely.networks.diagonal_lstm import DiagonalBiLSTM, diagonal_waves
 from likely.networks.recurrent_pixels import RecurrentPixels
@@ -264,6 +264,14 @@ def test_drawing_multiplies_no_more_than_one_pass(x_shape, recurrence):
             steps.raw(i)
             steps.put(i, x.flatten(1)[:, place])
     assert drawing.get_total_flops() <= 1.01 * once.get_total_flops()
+
+
+@torch.no_grad()
+def test_many_rows_go_through_in_pieces(monkeypatch):
+    net, x, context = network((1, 3, 4), "diagonal", context_size=2), images(7, 1, 3, 4), images(7, 2)
+    whole = net(x, context)
+    monkeypatch.setattr(recurrent_pixels, "MAX_GATES_AT_ONCE", 2 * 2 * 12 * 4 * 12)
+    torch.testing.assert_close(net(x, context), whole, rtol=0, atol=1e-12)
 
 
 # Learning.
