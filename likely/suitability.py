@@ -1,6 +1,7 @@
 """Which likelihood data calls for, and whether a model can take it: all that is to know before anything is trained."""
 
 import reprlib
+from dataclasses import replace
 
 import torch
 
@@ -15,9 +16,12 @@ from likely.rng import preserved
 
 
 def completed(spec: Spec, schema: Schema) -> tuple[Spec, list[str]]:
-    """Fills in the likelihood that the data's domain calls for, where the caller named none."""
+    """Fills in the likelihood that the data's domain calls for, or its columns, where the caller named none."""
     known, given = arguments_of(model_class(spec.name)), spec.arguments
-    if "likelihood" not in known or given.get("likelihood") is not None:
+    named = given.get("likelihood")
+    if isinstance(named, Columns) and not named.widths:
+        return Spec(spec.name, **{**given, "likelihood": replace(named, widths=schema.widths)}), []
+    if "likelihood" not in known or named is not None:
         return spec, []
     exact = issubclass(model_class(spec.name), ExactDensity)
     likelihood = default_likelihood(schema.domain, schema.levels, widths=schema.widths, exact=exact)
@@ -49,15 +53,15 @@ def _check_categories(spec: Spec, schema: Schema) -> None:
             f"{spec.name} has a density of numbers, and none over categories: {names}. Leave these columns out "
             "(--drop), fit a model that has one (vae, made), or one without a density: autoencoder, pca"
         )
-    likelihood, widths = spec.arguments["likelihood"], reprlib.repr(schema.widths)
+    likelihood = spec.arguments["likelihood"]
     if not isinstance(likelihood, Columns):
         raise DataError(
-            f"{likelihood} is no likelihood of categories: {names}. Leave likelihood out, or take "
-            f"Columns(widths={widths}, reals=...), which has one of numbers within"
+            f"{likelihood} is no likelihood of categories: {names}. Leave likelihood out, or take Columns(reals=...), "
+            "which has one of numbers within"
         )
     if likelihood.widths != schema.widths:
-        found = reprlib.repr(likelihood.widths)
-        raise DataError(f"found Columns of widths {found}, expected {widths}; leave likelihood out, and they are found")
+        found, expected = reprlib.repr(likelihood.widths), reprlib.repr(schema.widths)
+        raise DataError(f"found Columns of widths {found}, expected {expected}; leave widths out, and they are found")
 
 
 def check_augmentation(spec: Spec, schema: Schema, source: Source) -> None:

@@ -99,11 +99,13 @@ def test_columns_are_the_blocks_and_a_place_may_not_cut_one():
         part.blocks(9)
     with pytest.raises(DataError, match=r"shape \(2, 5\)"):
         part.build((2, 5))
+    with pytest.raises(DataError, match="0 values"):
+        Columns().build((0,))
     with pytest.raises(ValueError, match="whole columns"):
         part.observations([slice(0, 1), slice(1, 3)])
 
 
-@pytest.mark.parametrize("given", [{"widths": ()}, {"widths": (1, 0)}, {"widths": (1, 2), "reals": Bernoulli()}])
+@pytest.mark.parametrize("given", [{"widths": (1, 0)}, {"widths": (1, 2), "reals": Bernoulli()}])
 def test_what_is_no_table_is_refused(given):
     with pytest.raises(ValueError, match=r"Columns: (widths|reals)"):
         Columns(**given)

@@ -135,10 +135,12 @@ def test_categories_are_refused_where_a_density_is_of_numbers():
     frame = pd.DataFrame({"x": np.arange(300.0), "city": ["서울", "부산", "대구"] * 100})
     with pytest.raises(DataError, match=r"ppca.*none over categories: city.*vae.*autoencoder"):
         likely.fit("ppca", frame)
-    with pytest.raises(DataError, match=r"Gaussian.*no likelihood of categories: city.*Columns\(widths=\(1, 3\)"):
+    with pytest.raises(DataError, match=r"Gaussian.*no likelihood of categories: city.*Columns\(reals="):
         likely.fit("vae", frame, likelihood=Gaussian())
     with pytest.raises(DataError, match=r"widths \(3, 1\), expected \(1, 3\)"):
         likely.fit("vae", frame, likelihood=Columns((3, 1)))
+    fitted = likely.fit("vae", frame, likelihood=Columns(reals=Gaussian()), train=QUICK, calibrate="none")
+    assert fitted.model.likelihood == Columns((1, 3), Gaussian())
     fitted = likely.fit("autoencoder", frame, train=QUICK)
     assert set(fitted.reconstruct(frame)["city"]) <= {"서울", "부산", "대구"}
 

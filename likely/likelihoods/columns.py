@@ -31,18 +31,18 @@ class Columns(Likelihood):
 
     Attributes:
         widths: how many values each column has, in order: 1 for a real number, and for a category as many as there
-            are of it, 2 at least.
+            are of it, 2 at least. `likely.fit` fills in those of the data where there are none here.
         reals: of the real numbers.
     """
 
-    widths: tuple[int, ...]
+    widths: tuple[int, ...] = ()
     reals: Likelihood = Gaussian(outliers=0.01)
 
     domains = frozenset({"real"})
 
     def __post_init__(self) -> None:
-        if not self.widths or min(self.widths) < 1:
-            raise ValueError(f"Columns: widths must be 1 or more, of one column at least, got {self.widths}")
+        if any(width < 1 for width in self.widths):
+            raise ValueError(f"Columns: widths must be 1 or more, got {self.widths}")
         if isinstance(self.reals, Columns) or "real" not in self.reals.domains:
             raise ValueError(f"Columns: reals must be a likelihood of real numbers, got {self.reals}")
 
@@ -54,7 +54,7 @@ class Columns(Likelihood):
     @property
     def discrete(self) -> bool:
         """Whether all columns are categories."""
-        return min(self.widths) > 1
+        return min(self.widths, default=1) > 1
 
     @property
     def raw_channels(self) -> int:
@@ -67,7 +67,7 @@ class Columns(Likelihood):
         Raises:
             DataError: if it is another.
         """
-        if tuple(x_shape) != (sum(self.widths),):
+        if not self.widths or tuple(x_shape) != (sum(self.widths),):
             raise DataError(f"Columns with {sum(self.widths)} values is no likelihood of rows of shape {x_shape}")
         return _ColumnsObservation(self.widths, self.reals, self.raw_channels)
 
