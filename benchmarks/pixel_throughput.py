@@ -21,7 +21,7 @@ from likely.models import GatedPixelCNN
 from likely.training import TrainConfig, train
 
 SIDE, LAYERS, CHANNELS, FIRST, KERNEL = 28, 5, 32, 7, 3
-N_ROWS, BATCH_SIZE, N_STEPS = 2_000, 64, 20
+N_ROWS, BATCH_SIZE, N_STEPS = 2_000, 64, 60
 
 
 class BareLayer(nn.Module):
