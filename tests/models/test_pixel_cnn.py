@@ -184,11 +184,11 @@ def test_what_cannot_be_is_refused(model: type[ChainRuleModel]):
 )
 def test_a_field_is_learned_to_its_entropy(model: ChainRuleModel):
     """The cross-entropy of the field and the model over all images, against the entropy of the field."""
-    config = TrainConfig(epochs=6, batch_size=128, learning_rate=1e-2, seed=0, device="cpu")
+    config = TrainConfig(epochs=4, batch_size=128, learning_rate=1e-2, seed=0, device="cpu")
     train(model, markov_field.draw(16_000, seed=0), config)
     x, log_p = markov_field.all_images()
     p, entropy = log_p.exp(), -(log_p.exp() * log_p).sum().item()
     assert p.sum().item() == pytest.approx(1)
     with torch.no_grad():
         cross_entropy = -(p * torch.cat([model.log_prob(rows) for rows in x.split(8192)])).sum().item()
-    assert entropy < cross_entropy < 1.01 * entropy
+    assert entropy < cross_entropy < 1.005 * entropy
