@@ -8,7 +8,7 @@ from likely.contract import Shape
 from likely.likelihoods import GaussianMixture, Likelihood
 from likely.networks.nade import Hidden, NADENetwork
 
-LEAST_WIDTH, MOST_WIDTH = 64, 512
+LEAST_WIDTH, MOST_WIDTH = 256, 512
 
 
 @final

@@ -144,7 +144,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "made-orders": Preset(
         "made",
-        {"n_orders": "32"},
+        {"n_orders": "32", "dropout": "0.0"},
         "MADE: Masked Autoencoder for Distribution Estimation (Germain et al., ICML 2015), section 4.1; "
         "A Deep and Tractable Density Estimator (Uria et al., ICML 2014)",
     ),

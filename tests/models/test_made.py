@@ -98,7 +98,7 @@ def states(x_shape: tuple[int, ...]) -> Tensor:
 
 def ensemble(n_orders: int = 5) -> MADE:
     torch.manual_seed(0)
-    model = MADE((1, 2, 2), hidden=(9, 8), n_orders=n_orders, likelihood=Bernoulli())
+    model = MADE((1, 2, 2), hidden=(9, 8), n_orders=n_orders, dropout=0.0, likelihood=Bernoulli())
     awake(model.network)
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter)
@@ -226,7 +226,7 @@ def trained(spec: Spec, rows: Tensor, epochs: int = 30) -> MADE:
 @torch.no_grad()
 def test_it_reaches_the_entropy_rate_of_a_markov_chain():
     source = markov_chain()
-    model = trained(Spec("made", hidden=(128,)), source.draw(6000, seed=1))
+    model = trained(Spec("made", hidden=(128,), dropout=0.0), source.draw(6000, seed=1))
     # Beside the entropy, the cross entropy over all rows there are: nothing is left to chance.
     x = states((source.length,))
     p = source.log_prob(x).exp()
@@ -259,13 +259,16 @@ def test_a_fully_visible_sigmoid_belief_network_is_linear_in_what_came_before():
 def test_an_ensemble_of_orders_knows_beginnings_in_each_of_them():
     """The preset goes by orders that are not the parent's, and knows as much in each as the parent does in its own."""
     rows = exclusive_or(4000, 0)
-    preset, parent = trained(Spec("made-orders", n_orders=4, hidden=(128, 128)), rows, 60), trained(Spec("made"), rows)
+    preset, parent = (
+        trained(Spec("made-orders", n_orders=4, hidden=(128, 128), dropout=0.0), rows, 60),
+        trained(Spec("made"), rows),
+    )
     assert Spec("made-orders").build((12,), likelihood=Bernoulli()).n_orders == 32
     new = exclusive_or(500, 1)
     each = [-preset._log_prob_in_order(new, None, order).mean().item() / math.log(2) for order in range(4)]
     assert max(each) < 8.4
     # The parent's one network knows nothing of other orders: with their masks on its weights it is worse than chance.
-    masked = MADE((12,), hidden=parent.hidden, n_orders=4, likelihood=Bernoulli())
+    masked = MADE((12,), hidden=parent.hidden, n_orders=4, dropout=0.0, likelihood=Bernoulli())
     masked.load_state_dict(parent.state_dict(), strict=False)
     of_parent = [-masked._log_prob_in_order(new, None, order).mean().item() / math.log(2) for order in range(4)]
     assert of_parent[0] == pytest.approx(-parent.log_prob(new).mean().item() / math.log(2), rel=1e-5)
