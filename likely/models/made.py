@@ -39,8 +39,8 @@ class MADE(ChainRuleModel):
         n_orders: how many orders of the values, the first as they stand.
         direct: adds connections from input to output past the hidden layers.
         activation: after each hidden layer.
-        dropout: the share of hidden values that is left out at each training step; without, thousands of rows are learned
-            by heart. Many orders leave out enough.
+        dropout: the share of hidden values that is left out at each training step; without, thousands of rows are
+            learned by heart. Many orders leave out enough.
         likelihood: of each place given those before it; `likely.fit` chooses it by the data's domain.
         condition_shape: of a condition that all places see, or None.
 

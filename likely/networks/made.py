@@ -81,6 +81,11 @@ class MaskedMLP(CausalNetwork):
             for i, mask in enumerate(self.masks(0)):
                 self.register_buffer(f"mask_{i}", mask, persistent=False)
 
+    @property
+    def linears(self) -> list[nn.Linear]:
+        """The layers, first to last."""
+        return [layer for layer in self.layers if isinstance(layer, nn.Linear)]
+
     def degrees(self, order: int | Tensor) -> list[Tensor]:
         """Of the inputs (a context after them), of the units of each hidden layer, and of the outputs."""
         chosen = self.orders[order] if isinstance(order, int) else self.orders.index_select(0, order).squeeze(0)
@@ -97,7 +102,7 @@ class MaskedMLP(CausalNetwork):
         masks = [*(above[:, None] >= below for below, above in pairs[:-1]), up[:, None] > down]
         if self.direct is not None:
             masks.append(up[:, None] > degrees[0][: len(self.place_of)])
-        return [mask.to(self.layers[0].weight.dtype) for mask in masks]
+        return [mask.to(self.linears[0].weight.dtype) for mask in masks]
 
     def forward(self, x: Tensor, context: Tensor | None = None, order: int | Tensor = 0) -> Tensor:
         """All raw numbers in one pass.
@@ -116,7 +121,7 @@ class MaskedMLP(CausalNetwork):
             masks = [self.get_buffer(f"mask_{i}") for i in range(len(self.layers) + (self.direct is not None))]
         else:
             masks = self.masks(order)
-        for i, (layer, mask) in enumerate(zip(self.layers, masks, strict=False)):
+        for i, (layer, mask) in enumerate(zip(self.linears, masks, strict=False)):
             bias = layer.bias + self._of_the_seen(mask) if i == 0 and self.seen is not None else layer.bias
             h = F.linear(self.dropout(self.activation(h)) if i else h, layer.weight * mask, bias)
         if self.direct is not None:
@@ -167,7 +172,7 @@ class UnitsOnce:
     def __init__(self, network: MaskedMLP, n: int, context: Tensor | None, order: int) -> None:
         degrees = network.degrees(order)
         by_degree = [each.argsort(stable=True) for each in degrees]
-        n_values, dtype = len(network.place_of), network.layers[0].weight.dtype
+        n_values, dtype = len(network.place_of), network.linears[0].weight.dtype
         self.activation, self.raw_channels = network.activation, network.raw_channels
         # Of each layer, where the units of degree d begin: starts[layer][d + 1].
         bounds = torch.arange(-1, len(network.places) + 1, device=degrees[0].device)
@@ -176,11 +181,11 @@ class UnitsOnce:
         ]
         self.weights = [
             layer.weight.detach()[up][:, down]
-            for layer, down, up in zip(network.layers, by_degree, by_degree[1:], strict=False)
+            for layer, down, up in zip(network.linears, by_degree, by_degree[1:], strict=False)
         ]
-        self.biases = [layer.bias.detach()[up] for layer, up in zip(network.layers, by_degree[1:], strict=True)]
+        self.biases = [layer.bias.detach()[up] for layer, up in zip(network.linears, by_degree[1:], strict=True)]
         if network.seen is not None:
-            told = network.layers[0].bias + network._of_the_seen(network.masks(order)[0])
+            told = network.linears[0].bias + network._of_the_seen(network.masks(order)[0])
             self.biases[0] = told.detach()[by_degree[1]]
         self.direct = None
         if network.direct is not None:
