@@ -31,6 +31,7 @@ CASES = {
     "iwae": Spec("vae", z_size=50, network=PAPER, bound=ImportanceWeighted(5)),
     "flow": Spec("vae", z_size=40, network=WIDE, posterior=InverseAutoregressive(), prior=FlowPrior()),
     "vampprior": Spec("vae", z_size=40, network=WIDE, prior=VampPrior()),
+    "vampprior-iw": Spec("vae", z_size=40, network=WIDE, prior=VampPrior(), bound=ImportanceWeighted(5)),
     "ladder": Spec("ladder_vae", z_sizes=(40, 20), network=WIDE),
 }
 """Models by the name of the case."""
