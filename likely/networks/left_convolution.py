@@ -46,18 +46,19 @@ class LeftConv(nn.Conv2d):
         dilation: int = 1,
         bias: bool = True,
     ) -> None:
-        within = color_mask(n_in, n_out, kind, colors=colors)
         # Where nothing of the pixel itself is seen, it is no part of the kernel.
-        sees_itself = bool(within.any())
+        sees_itself = kind == "B" or colors > 1
         if taps - 1 + sees_itself < 1:
             raise ValueError(f"a kernel that sees nothing of a pixel needs pixels to its left: taps >= 2, got {taps}")
         super().__init__(n_in, n_out, (1, taps - 1 + sees_itself), dilation=(1, dilation), bias=bias)
         self.taps = taps
         self.margin = ((taps - 1) * dilation, 0 if sees_itself else -dilation)
-        mask = torch.ones_like(self.weight)
-        if sees_itself:
+        within = color_mask(n_in, n_out, kind, colors=colors)
+        mask = None
+        if colors > 1:
+            mask = torch.ones(self.weight.shape)
             mask[:, :, 0, -1] = within
-        self.register_buffer("mask", None if bool(mask.all()) else mask, persistent=False)
+        self.register_buffer("mask", mask, persistent=False)
 
     @property
     def masked_weight(self) -> Tensor:

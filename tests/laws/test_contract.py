@@ -1,6 +1,7 @@
 """What every model owes whoever calls it: answers that depend on the row alone, and refusals that explain."""
 
 import copy
+import json
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from likely.contract import (
     Reconstructor,
     Sampler,
 )
-from likely.registry import MODELS, model_class
+from likely.registry import MODELS, Spec, model_class
 from tests.zoo import ZOO, with_capability
 
 ANSWERS = {
@@ -126,6 +127,18 @@ def test_config_rebuilds_the_model(name):
     twin = type(model)(**model.config()).double()
     twin.load_state_dict(model.state_dict())
     assert twin.config() == model.config()
+
+
+@pytest.mark.parametrize("name", [name for name, entry in ZOO.items() if entry.registered])
+def test_a_file_can_hold_the_model_and_loading_knows_its_tensors_before_it_allocates_any(name):
+    model, registered = ZOO[name].model(), ZOO[name].registered
+    arguments = {key: value for key, value in model.config().items() if key != "x_shape"}
+    spec = Spec.from_json(json.loads(json.dumps(Spec(registered, **arguments).to_json())))
+    with torch.device("meta"):
+        blueprint = spec.build(model.x_shape)
+    wanted = {key: tensor.shape for key, tensor in model.state_dict().items()}
+    assert {key: tensor.shape for key, tensor in blueprint.state_dict().items()} == wanted
+    assert all(tensor.is_meta for tensor in blueprint.state_dict().values())
 
 
 def test_an_incomplete_model_cannot_be_made():
