@@ -22,11 +22,12 @@ class NADE(ChainRuleModel):
         x_shape: of one row.
         hidden: how many hidden units; by default chosen by the shape.
         activation: of the hidden units; the published one is the sigmoid, which learns several times slower.
+        dropout: the share of hidden units that a row does without at each training step, the same for all its places.
         likelihood: of each place given those before it; `likely.fit` chooses it by the data's domain.
         condition_shape: of a condition that all places see, or None.
 
     Raises:
-        ValueError: if `hidden` is not positive.
+        ValueError: if `hidden` is not positive, or `dropout` no share.
 
     Reference: The Neural Autoregressive Distribution Estimator (Larochelle & Murray, AISTATS 2011); for reals, RNADE
         (Uria et al., 2013), arXiv:1306.0186
@@ -40,6 +41,7 @@ class NADE(ChainRuleModel):
         hidden: int | None = None,
         *,
         activation: Hidden = "relu",
+        dropout: float = 0.0,
         likelihood: Likelihood | None = None,
         condition_shape: Shape | None = None,
     ) -> None:
@@ -47,7 +49,9 @@ class NADE(ChainRuleModel):
         self.hidden = default_width(self.x_shape) if hidden is None else hidden
         if self.hidden < 1:
             raise ValueError(f"hidden must be at least 1, got {hidden}")
-        self.activation = activation
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout must be a share from 0 to below 1, got {dropout}")
+        self.activation, self.dropout = activation, dropout
         self.likelihood = GaussianMixture() if likelihood is None else likelihood
         self.observation = self.likelihood.build(self.x_shape)
         self.network = NADENetwork(
@@ -57,6 +61,7 @@ class NADE(ChainRuleModel):
             hidden=self.hidden,
             activation=activation,
             rescaled=not self.likelihood.discrete,
+            dropout=dropout,
             context_size=0 if self.condition_shape is None else math.prod(self.condition_shape),
         )
 

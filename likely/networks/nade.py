@@ -42,11 +42,13 @@ class NADENetwork(CausalNetwork):
         hidden: how many hidden units.
         activation: g.
         rescaled: learns rho, a factor for each place; else it is 1.
+        dropout: the share of hidden units that a row does without at each training step, the same for all its places.
         context_size: how many numbers of a context the hidden units see from the start.
         block: values gone through at once; by default what the number of rows calls for. Only rounding depends on it.
 
     Reference: The Neural Autoregressive Distribution Estimator (Larochelle & Murray, AISTATS 2011), section 3; for rho,
-        RNADE (Uria et al., 2013), arXiv:1306.0186, equation 6
+        RNADE (Uria et al., 2013), arXiv:1306.0186, equation 6; for dropout, A Theoretically Grounded Application of
+        Dropout in Recurrent Neural Networks (Gal & Ghahramani, 2016), arXiv:1512.05287
     """
 
     value_order: Tensor
@@ -61,6 +63,7 @@ class NADENetwork(CausalNetwork):
         hidden: int,
         activation: Hidden = "sigmoid",
         rescaled: bool = False,
+        dropout: float = 0.0,
         context_size: int = 0,
         block: int | None = None,
     ) -> None:
@@ -76,7 +79,7 @@ class NADENetwork(CausalNetwork):
         self.rho = nn.Parameter(torch.ones(len(places))) if rescaled else None
         self.output = nn.Parameter(torch.empty(n, raw_channels, hidden).uniform_(-1, 1) / math.sqrt(hidden))
         self.bias = nn.Parameter(torch.zeros(n, raw_channels))
-        self.activation = activation
+        self.activation, self.dropout = activation, dropout
         self.block, self.widths = block, tuple(place.stop - place.start for place in places)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
@@ -86,7 +89,9 @@ class NADENetwork(CausalNetwork):
             values = x.flatten(1).to(self.weight.dtype)[:, self.value_order]
             start, rho = self.start(len(x), context), None if self.rho is None else self.rho[self.place_of]
             fixed = (self.activation, self._blocks(start), self.place_of)
-            raw = _Conditionals.apply(values, start, self.weight, self.output, rho, *fixed)  # (n, batch, raw_channels)
+            raw = _Conditionals.apply(
+                values, start, self.weight, self.output, rho, self._left_in(start), *fixed
+            )  # (n, batch, raw_channels)
             raw = (raw + self.bias[:, None])[self.value_order.argsort()]
         channels = self.raw_channels * self.x_shape[0]
         return raw.permute(1, 2, 0).reshape(len(x), channels, *self.x_shape[1:])
@@ -96,6 +101,12 @@ class NADENetwork(CausalNetwork):
         none = self.weight.new_zeros(n, 0)
         given = with_context(none, context, self.context_size).to(self.weight.dtype)
         return self.hidden_bias.expand(n, -1) if self.context is None else self.hidden_bias + self.context(given)
+
+    def _left_in(self, sums: Tensor) -> Tensor | None:
+        """What each hidden unit of each row counts, (batch, hidden): once drawn it holds for all places."""
+        if not (self.training and self.dropout):
+            return None
+        return (torch.rand_like(sums) >= self.dropout).to(sums.dtype) / (1 - self.dropout)
 
     def _blocks(self, sums: Tensor) -> tuple[slice, ...]:
         at_hand = (CACHED if sums.device.type == "cpu" else MOST_CACHED) // max(1, sums.numel())
@@ -149,18 +160,20 @@ class _Conditionals(torch.autograd.Function):
         weight: Tensor,
         output: Tensor,
         rho: Tensor | None,
+        left_in: Tensor | None,
         activation: Hidden,
         blocks: tuple[slice, ...],
         place_of: Tensor,
     ) -> Tensor:
-        """x (batch, n), start (batch, hidden), weight (n, hidden), output (n, raw_channels, hidden), rho (n,)."""
+        """x (batch, n), start (batch, hidden), weight (n, hidden), output (n, raw_channels, hidden), rho (n,),
+        left_in (batch, hidden)."""
         sums, begun, raw = start, [], x.new_empty(x.shape[1], len(x), output.shape[1])
         for at in blocks:
             begun.append(sums)
             h = _units(_sums_within(x, sums, weight, at, place_of), rho, activation, at)
-            torch.bmm(h, output[at].transpose(1, 2), out=raw[at])
+            torch.bmm(h if left_in is None else h.mul_(left_in), output[at].transpose(1, 2), out=raw[at])
             sums = torch.addmm(sums, x[:, at], weight[at])
-        ctx.save_for_backward(x, weight, output, rho, place_of, *begun)
+        ctx.save_for_backward(x, weight, output, rho, left_in, place_of, *begun)
         ctx.activation, ctx.blocks = activation, blocks
         return raw
 
@@ -168,7 +181,7 @@ class _Conditionals(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, by_raw: Tensor) -> tuple[Tensor | None, ...]:
         """Backwards through the blocks; `after` is what all later units want of a sum, (batch, hidden)."""
-        x, weight, output, rho, place_of, *begun = ctx.saved_tensors
+        x, weight, output, rho, left_in, place_of, *begun = ctx.saved_tensors
         after = torch.zeros_like(begun[0])
         by_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
         by_weight, by_output = torch.empty_like(weight), torch.empty_like(output)
@@ -176,8 +189,10 @@ class _Conditionals(torch.autograd.Function):
         for at, sums in zip(reversed(ctx.blocks), reversed(begun), strict=True):
             within = _sums_within(x, sums, weight, at, place_of)
             h = _units(within if rho is None else within.clone(), rho, ctx.activation, at)
-            torch.bmm(by_raw[at].transpose(1, 2), h, out=by_output[at])
+            torch.bmm(by_raw[at].transpose(1, 2), h if left_in is None else h * left_in, out=by_output[at])
             by_sums = torch.bmm(by_raw[at], output[at])  # (values, batch, hidden)
+            if left_in is not None:
+                by_sums.mul_(left_in)
             by_sums = _through(by_sums, h, ctx.activation)
             if rho is not None and by_rho is not None:
                 torch.sum(by_sums * within, (1, 2), out=by_rho[at])
@@ -189,7 +204,7 @@ class _Conditionals(torch.autograd.Function):
                 inner = (by_sums @ weight[at].T * before[:, None]).sum(0)
                 by_x[:, at] = inner + after @ weight[at].T
             after += by_sums.sum(0)
-        return by_x, after, by_weight, by_output, by_rho, None, None, None
+        return by_x, after, by_weight, by_output, by_rho, None, None, None, None
 
 
 def _before(place_of: Tensor, dtype: torch.dtype) -> Tensor:

@@ -93,6 +93,28 @@ def test_gradients_are_those_of_finite_differences(activation):
     assert torch.autograd.gradcheck(raw, tuple(each.clone().requires_grad_() for each in given))
 
 
+@pytest.mark.parametrize("activation", ["sigmoid", "relu"])
+def test_a_row_does_without_the_same_units_at_all_its_places(activation, monkeypatch):
+    """Units left out are units without a weight in the output; those left in count for them."""
+    network = NADENetwork((5,), 2, vector_places((1, 3, 1)), hidden=4, activation=activation, dropout=0.5, block=2)
+    kept = torch.tensor([[1.0, 0.0, 1.0, 0.0]], dtype=torch.float64).expand(3, 4)
+    monkeypatch.setattr(torch, "rand_like", lambda sums: kept - 0.1)
+    x = torch.randn(3, 5, dtype=torch.float64, requires_grad=True)
+    some = awake(network).train()(x)
+    found = torch.autograd.grad(some.square().sum(), [x, *network.parameters()])
+    network.output.data *= 2 * kept[0]
+    right = torch.autograd.grad(network.eval()(x).square().sum(), [x, *network.parameters()])
+    names = ["x", *(name for name, _ in network.named_parameters())]
+    for name, one, other in zip(names, found, right, strict=True):
+        torch.testing.assert_close(one, 2 * kept[0] * other if name == "output" else other)
+
+
+def test_dropout_is_for_training_alone():
+    model, x = NADE((9,), 50, dropout=0.5, likelihood=Bernoulli()), torch.ones(4, 9)
+    assert not torch.equal(model.train()(x).total, model.train()(x).total)
+    assert torch.equal(model.eval()(x).total, model.eval()(x).total)
+
+
 def test_blocks_hold_whole_places():
     widths = (1, 1, 3, 1, 5, 1, 1)
     for size in range(1, 15):
@@ -178,6 +200,8 @@ def test_columns_with_a_category_and_a_condition_have_a_density():
 def test_a_width_of_nothing_is_refused():
     with pytest.raises(ValueError, match="hidden must be at least 1"):
         NADE((4,), 0)
+    with pytest.raises(ValueError, match="dropout"):
+        NADE((4,), dropout=1.0)
 
 
 @pytest.mark.parametrize("activation", ["sigmoid", "relu"])
