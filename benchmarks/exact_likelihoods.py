@@ -18,9 +18,10 @@ from likely.training import TrainConfig, train
 
 CASES = {
     "fvsbn": Spec("fvsbn"),
-    "nade": Spec("nade", hidden=500),
-    "made": Spec("made", hidden=(2000,), dropout=0.3),
-    "made-orders": Spec("made", hidden=(1500, 1500), n_orders=32),
+    "nade": Spec("nade", hidden=500, dropout=0.3),
+    "made": Spec("made", hidden=(2000,), dropout=0.5),
+    "made-8-orders": Spec("made", hidden=(2000,), n_orders=8, dropout=0.2),
+    "made-orders": Spec("made", hidden=(1500, 1500), n_orders=32, dropout=0.0),
     "diagonal": Spec("pixel_rnn", channels=32, layers=2),
     "row": Spec("row-lstm", channels=32, layers=4),
     "diagonal-gpu": Spec("pixel_rnn", channels=32, layers=7),
@@ -28,10 +29,11 @@ CASES = {
 """Models by the name of the case."""
 
 SETTINGS: dict[str, dict[str, float]] = {
-    "fvsbn": {"learning_rate": 3e-3, "batch_size": 100},
-    "nade": {"learning_rate": 1e-3, "batch_size": 100},
-    "made": {"learning_rate": 1e-3, "batch_size": 100},
-    "made-orders": {"learning_rate": 1e-3, "batch_size": 100},
+    "fvsbn": {"learning_rate": 0.01, "batch_size": 100},
+    "nade": {"learning_rate": 0.01, "batch_size": 100},
+    "made": {"learning_rate": 0.01, "batch_size": 100},
+    "made-8-orders": {"learning_rate": 0.01, "batch_size": 100},
+    "made-orders": {"learning_rate": 0.01, "batch_size": 100},
     "diagonal": {"learning_rate": 0.01, "batch_size": 32},
     "row": {"learning_rate": 0.01, "batch_size": 32},
     "diagonal-gpu": {"learning_rate": 5e-3, "batch_size": 128},

@@ -41,7 +41,7 @@ class NADE(ChainRuleModel):
         hidden: int | None = None,
         *,
         activation: Hidden = "relu",
-        dropout: float = 0.0,
+        dropout: float = 0.2,
         likelihood: Likelihood | None = None,
         condition_shape: Shape | None = None,
     ) -> None:
