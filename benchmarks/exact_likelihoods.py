@@ -2,9 +2,9 @@
 
 Published, nats: FVSBN 97.45; NADE 88.33; MADE of one hidden layer 88.40, of two and 32 masks 86.64 (Germain et al.,
 2015); an ensemble of 128 orders of a NADE of two layers 85.10 (Uria et al., 2014); Diagonal BiLSTM of one layer 80.75,
-of seven 79.20, Row LSTM of twelve 80.54 (van den Oord et al., 2016).
+of seven 79.20, Row LSTM of twelve 80.54, PixelCNN 81.30 (van den Oord et al., 2016).
 
-The case "diagonal-gpu" is a recipe for a GPU: --seconds 1800 --device cuda.
+The cases "diagonal-gpu" and "gated-gpu" are recipes for a GPU: --seconds 1800 --device cuda.
 """
 
 import torch
@@ -25,6 +25,9 @@ CASES = {
     "diagonal": Spec("pixel_rnn", channels=32, layers=2),
     "row": Spec("row-lstm", channels=32, layers=4),
     "diagonal-gpu": Spec("pixel_rnn", channels=32, layers=7),
+    "pixel_cnn": Spec("pixel_cnn", channels=32, blocks=8),
+    "gated": Spec("gated_pixel_cnn", channels=32, layers=6),
+    "gated-gpu": Spec("gated_pixel_cnn", channels=128, layers=10, dropout=0.1),
 }
 """Models by the name of the case."""
 
@@ -37,6 +40,9 @@ SETTINGS: dict[str, dict[str, float]] = {
     "diagonal": {"learning_rate": 0.01, "batch_size": 32},
     "row": {"learning_rate": 0.01, "batch_size": 32},
     "diagonal-gpu": {"learning_rate": 5e-3, "batch_size": 128},
+    "pixel_cnn": {"learning_rate": 3e-3, "batch_size": 32},
+    "gated": {"learning_rate": 3e-3, "batch_size": 32},
+    "gated-gpu": {"learning_rate": 2e-3, "batch_size": 128},
 }
 """What a case is trained with, beside the length."""
 
