@@ -189,7 +189,7 @@ def test_columns_with_a_category_and_a_condition_have_a_density():
     """Summed over the category and integrated over the real column, it is 1."""
     torch.manual_seed(0)
     likelihood = Columns((3, 1), GaussianMixture(2))
-    model = NADE((4,), 6, likelihood=likelihood, condition_shape=(2,)).double()
+    model = NADE((4,), 6, likelihood=likelihood, condition_shape=(2,)).double().eval()
     awake(model.network)
     at = torch.linspace(-60, 60, 40_001, dtype=torch.float64)
     rows = torch.cat([torch.cat([F.one_hot(torch.full((len(at),), k), 3), at[:, None]], 1) for k in range(3)])
