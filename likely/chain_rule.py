@@ -3,6 +3,7 @@
 import abc
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -16,6 +17,9 @@ from likely.rng import seeded
 
 MAX_RAW_AT_ONCE = 2**26
 """So many raw numbers are made at once where no gradient is asked for: a softmax over 256 levels has many."""
+
+MAX_ROWS_AT_ONCE = 256
+"""Rows drawn at once: what is kept for each value of so many rows fits into memory."""
 
 
 class ChainRuleModel(GradientFitted, Sequential, ExactDensity, abc.ABC):
@@ -45,22 +49,17 @@ class ChainRuleModel(GradientFitted, Sequential, ExactDensity, abc.ABC):
         nll = -self._log_prob(x, condition)
         return Objective(nll, {"nll": nll})
 
-    def _sample(self, n: int, condition: Tensor | None) -> Tensor:
-        noise = self._noise(n)
-        return self._complete(torch.full_like(noise, torch.nan), noise, condition, 1.0, _unwatched)
-
     def _restore(self, y: Tensor, operator: Operator, condition: Tensor | None) -> Tensor:
         check_missing(type(self).__name__, y, operator, self.x_shape)
         # All rows share the noise, so that the answer for a row does not depend on its neighbors.
         with seeded(0, "restoration"):
             noise = self._noise(1).expand(y.shape)
-        return self._complete(y, noise, condition, 1.0, _unwatched)
+        return self.complete(y, noise, condition)
 
     def _draw_restorations(self, y: Tensor, operator: Operator, condition: Tensor | None, n_samples: int) -> Tensor:
         check_missing(type(self).__name__, y, operator, self.x_shape)
         begun, given = repeated(y, n_samples), repeated(condition, n_samples)
-        drawn = self._complete(begun, self._noise(len(begun)), given, 1.0, _unwatched)
-        return drawn.view(n_samples, *y.shape)
+        return self.complete(begun, self._noise(len(begun)), given).view(n_samples, *y.shape)
 
     def _complete(
         self,
@@ -72,10 +71,6 @@ class ChainRuleModel(GradientFitted, Sequential, ExactDensity, abc.ABC):
     ) -> Tensor:
         check_beginning(type(self).__name__, y, self.network.places)
         return draw_in_order(self.network, self.likelihood, y, noise, as_context(condition), temperature, on_step)
-
-    def _noise(self, n: int) -> Tensor:
-        own = next(self.parameters())
-        return torch.rand(n, *self.x_shape, dtype=own.dtype, device=own.device)
 
 
 def reading_order(x_shape: Shape, likelihood: Likelihood) -> tuple[slice, ...]:
@@ -92,17 +87,42 @@ def draw_in_order(
     temperature: float,
     on_step: Callable[[int, int], None],
 ) -> Tensor:
-    """Goes through the places of rows in their order, and draws what is NaN there; shapes as `Sequential.complete`."""
+    """Goes through the places of rows in their order, and draws what is NaN there; shapes as `Sequential.complete`.
+
+    At most `MAX_ROWS_AT_ONCE` go through together; `on_step` counts the places of all such parts.
+    """
+    parts = [slice(i, i + MAX_ROWS_AT_ONCE) for i in range(0, len(y), MAX_ROWS_AT_ONCE)]
+    observations, n_places = likelihood.observations(network.places), len(network.places)
+    drawn = [torch.empty_like(y[:0])]
+    for i, rows in enumerate(parts):
+        told = partial(_tell, on_step, i * n_places, len(parts) * n_places)
+        given = None if context is None else context[rows]
+        drawn.append(_drawn_at_once(network, observations, y[rows], noise[rows], given, temperature, told))
+    return torch.cat(drawn)
+
+
+def _tell(on_step: Callable[[int, int], None], before: int, total: int, done: int) -> None:
+    on_step(before + done, total)
+
+
+def _drawn_at_once(
+    network: CausalNetwork,
+    observations: Sequence[Observation],
+    y: Tensor,
+    noise: Tensor,
+    context: Tensor | None,
+    temperature: float,
+    told: Callable[[int], None],
+) -> Tensor:
     steps, x, known = network.begin(len(y), context), y.clone().flatten(1), ~y.isnan().flatten(1)
-    noise, places, some_known = noise.reshape(x.shape), network.places, bool(known.any())
-    observations = likelihood.observations(places)
-    for i, (place, observation) in enumerate(zip(places, observations, strict=True)):
+    noise, some_known = noise.reshape(x.shape), bool(known.any())
+    for i, (place, observation) in enumerate(zip(network.places, observations, strict=True)):
         values = observation.draw(steps.raw(i), noise[:, place], temperature)
         if some_known:
             values = torch.where(known[:, place], x[:, place], values)
         steps.put(i, values)
         x[:, place] = values
-        on_step(i + 1, len(places))
+        told(i + 1)
     return x.view(y.shape)
 
 
@@ -156,7 +176,3 @@ def where(value: int, x_shape: Shape) -> str:
 def as_context(condition: Tensor | None) -> Tensor | None:
     """A condition (batch, *condition_shape) as networks take it: (batch, context_size)."""
     return None if condition is None else condition.flatten(1)
-
-
-def _unwatched(done: int, total: int) -> None:
-    """Tells nobody."""

@@ -39,7 +39,6 @@ from likely.errors import DataError, Unsupported, UserError
 from likely.registry import MODELS, Spec, model_class
 from likely.rng import preserved, restart
 from likely.tasks import DENSITY_SAMPLES, Calibration, Measure, log_density, measure_of, surprise
-from likely.tasks.drawing import draw
 from likely.tasks.restoration import channels_left, draw_restorations, restore
 from likely.training import History
 
@@ -321,7 +320,11 @@ class Fitted:
             for ids in self._chunks(n):
                 watch = partial(_tell_share, tell, n, int(ids[0]), len(ids))
                 own = self._condition(condition, ids)
-                pieces.append(draw(model, len(ids), own, temperature=temperature, on_step=watch).cpu())
+                if isinstance(model, Sequential):
+                    drawn = model.draw(len(ids), own, temperature=temperature, on_step=watch)
+                else:
+                    drawn = model.sample(len(ids), own)
+                pieces.append(drawn.cpu())
                 watch(1, 1)
         return torch.cat(pieces)
 

@@ -99,6 +99,21 @@ class Sequential(Sampler, DrawsMissing):
     """In how many orders it draws, each row in one; with more than one it goes on from no beginning but none at all."""
 
     @final
+    def draw(
+        self,
+        n: int,
+        condition: Tensor | None = None,
+        *,
+        temperature: float = 1.0,
+        on_step: Callable[[int, int], None] | None = None,
+    ) -> Tensor:
+        """Rows from nothing, as `sample`: (n, *x_shape); the other arguments as `complete`."""
+        condition = self.draw_conditions(n) if condition is None else condition
+        noise = self._noise(n)
+        nothing = torch.full_like(noise, torch.nan)
+        return self.complete(nothing, noise, condition, temperature=temperature, on_step=on_step)
+
+    @final
     @torch.no_grad()
     def complete(
         self,
@@ -141,6 +156,14 @@ class Sequential(Sampler, DrawsMissing):
         temperature: float,
         on_step: Callable[[int, int], None],
     ) -> Tensor: ...
+
+    def _sample(self, n: int, condition: Tensor | None) -> Tensor:
+        return self.draw(n, condition)
+
+    @final
+    def _noise(self, n: int) -> Tensor:
+        own = next(self.parameters())
+        return torch.rand(n, *self.x_shape, dtype=own.dtype, device=own.device)
 
 
 class TakesMissing(Model):

@@ -118,14 +118,14 @@ class MADE(ChainRuleModel):
             return super()._complete(y, noise, condition, temperature, on_step)
         _check_all_or_none(y)
         chosen, noise = self._orders_of(noise)
-        x, context, places = y.clone(), as_context(condition), len(self.network.places)
+        x, context = y.clone(), as_context(condition)
         groups = [int(order) for order in chosen.unique()]
         for i, order in enumerate(groups):
             rows = chosen == order
             given = None if context is None else context[rows]
 
-            def told(done: int, total: int, before: int = i * places) -> None:
-                on_step(before + done, len(groups) * places)
+            def told(done: int, total: int, group: int = i) -> None:
+                on_step(group * total + done, len(groups) * total)
 
             network = self.network.in_order(order)
             x[rows] = draw_in_order(network, self.likelihood, y[rows], noise[rows], given, temperature, told)

@@ -24,7 +24,6 @@ from likely.networks.pixel_steps import (
 )
 
 Conv = MaskedConv | LeftConv
-Buffers = list[Tensor]
 
 
 @final
@@ -66,7 +65,6 @@ class PixelCNNSteps(PixelSteps):
         # By color and column.
         self.starts = [[(*self.first.operands(i, color), residual) for i in columns] for color in colors]
         self.plans = [[[step.operands(i, color) for step in steps] for i in columns] for color in colors]
-        self.residual = residual
         self.ends = [self.head.cell(0, *share(first.out_channels, self.colors, color)) for color in colors]
 
     def _begin_row(self, row: int) -> None:
