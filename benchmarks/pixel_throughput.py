@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.data import parser, say
-from benchmarks.throughput import paired
+from benchmarks.throughput import bare_training, paired
 from likely.data.feed import TensorFeed
 from likely.data.split import Split
 from likely.likelihoods import Bernoulli
@@ -70,23 +70,6 @@ def gated(u: Tensor) -> Tensor:
     return torch.tanh(a) * torch.sigmoid(b)
 
 
-def bare_training(x: Tensor, precision: str) -> float:
-    """Seconds of N_STEPS steps of the bare loop."""
-    model = BareGatedPixelCNN()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
-    order = torch.randperm(len(x))
-    start = time.perf_counter()
-    for step in range(N_STEPS):
-        first = step * BATCH_SIZE % (len(x) - BATCH_SIZE)
-        rows = x[order[first : first + BATCH_SIZE]]
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
-            loss = model(rows).mean()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-    return time.perf_counter() - start
-
-
 def our_training(x: Tensor, precision: str) -> float:
     """Seconds of N_STEPS steps through `train`; what it looks at for validation is one batch, once or twice."""
     config = TrainConfig(
@@ -114,7 +97,11 @@ def main() -> None:
     given = arguments.parse_args()
     x = (torch.rand(N_ROWS, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(0)) > 0.5).float()
     for ours, bare in (("auto", "float32"), ("float32", "float32"), ("bfloat16", "bfloat16")):
-        ratio = paired(lambda p=ours: our_training(x, p), lambda p=bare: bare_training(x, p), given.pairs)  # type: ignore[misc]
+        ratio = paired(
+            lambda p=ours: our_training(x, p),  # type: ignore[misc]
+            lambda p=bare: bare_training(BareGatedPixelCNN(), x, BATCH_SIZE, p, N_STEPS),  # type: ignore[misc]
+            given.pairs,
+        )
         rows_per_second = round(N_STEPS * BATCH_SIZE / our_training(x, ours))
         say(
             case="training a gated PixelCNN, 5 layers of 32 channels",

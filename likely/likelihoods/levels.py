@@ -154,12 +154,8 @@ class _DiscretizedLogistics(Distribution):
         return (self.log_weight.exp() * mean).sum(1)
 
     def sample(self, sample_shape: _Size = _NO_SHAPE) -> Tensor:
-        chosen = draw_index(self.log_weight, sample_shape).unsqueeze(len(sample_shape) + 1)
-        everywhere = (*sample_shape, *self.loc.shape)
-        loc, log_scale = (
-            each.expand(everywhere).gather(len(sample_shape) + 1, chosen).squeeze(len(sample_shape) + 1)
-            for each in (self.loc, self.log_scale)
-        )
+        index = draw_index(self.log_weight, sample_shape)
+        loc, log_scale = of_chosen(index, len(sample_shape) + 1, self.loc, self.log_scale)
         u = torch.rand_like(loc).clamp(1e-7, 1 - 1e-7)
         x = loc + log_scale.exp() * (u.log() - (-u).log1p())
         return (x * (self.levels - 1)).round().clamp(0, self.levels - 1) / (self.levels - 1)
@@ -189,6 +185,14 @@ def draw_index(log_p: Tensor, sample_shape: _Size) -> Tensor:
     flat = log_p.exp().movedim(1, -1)
     index = torch.multinomial(flat.reshape(-1, flat.shape[-1]), math.prod(sample_shape), replacement=True)
     return index.T.reshape(*sample_shape, *flat.shape[:-1])
+
+
+def of_chosen(index: Tensor, axis: int, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """Two parameters (batch, n, ...) of chosen components: index lacks the axis of n, and may lead with more axes."""
+    index = index.unsqueeze(axis)
+    everywhere = (*index.shape[: axis - 1], *first.shape)
+    one, other = (each.expand(everywhere).gather(axis, index).squeeze(axis) for each in (first, second))
+    return one, other
 
 
 def _check_levels(levels: int) -> None:

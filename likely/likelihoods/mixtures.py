@@ -11,7 +11,7 @@ from torch.distributions import Distribution
 
 from likely.contract import Shape
 from likely.likelihoods.inversion import chosen_with_rest
-from likely.likelihoods.levels import draw_index
+from likely.likelihoods.levels import draw_index, of_chosen
 from likely.likelihoods.likelihood import AllowsOutliers, Likelihood, Observation
 from likely.likelihoods.reals import OUTLIER_SCALE
 
@@ -77,7 +77,7 @@ class _GaussianMixtureObservation(Observation):
     def draw(self, raw: Tensor, noise: Tensor, temperature: float = 1.0) -> Tensor:
         mixture = self._mixture(raw.double())
         index, u = chosen_with_rest((mixture.log_weight / temperature).softmax(1), noise)
-        loc, scale = mixture.of(index, 1)
+        loc, scale = of_chosen(index, 1, mixture.loc, mixture.scale)
         return (loc + math.sqrt(temperature) * scale * torch.special.ndtri(u)).to(noise.dtype)
 
     def _mixture(self, raw: Tensor) -> "_Normals":
@@ -111,13 +111,6 @@ class _Normals(AllowsOutliers):
     def mean(self) -> Tensor:
         return (self.log_weight.exp() * self.loc).sum(1)
 
-    def of(self, index: Tensor, axis: int) -> tuple[Tensor, Tensor]:
-        """Locations and scales of chosen components: index lacks the components' axis, and may lead with more axes."""
-        index = index.unsqueeze(axis)
-        everywhere = (*index.shape[: axis - 1], *self.loc.shape)
-        loc, scale = (each.expand(everywhere).gather(axis, index).squeeze(axis) for each in (self.loc, self.scale))
-        return loc, scale
-
     def sample(self, sample_shape: _Size = _NO_SHAPE) -> Tensor:
         return self._sample(self.log_weight, sample_shape)
 
@@ -125,7 +118,8 @@ class _Normals(AllowsOutliers):
         return self._sample(self.log_weight[:, : self.n_ordinary].log_softmax(1), _NO_SHAPE)
 
     def _sample(self, log_weight: Tensor, sample_shape: _Size) -> Tensor:
-        loc, scale = self.of(draw_index(log_weight, sample_shape), len(sample_shape) + 1)
+        index = draw_index(log_weight, sample_shape)
+        loc, scale = of_chosen(index, len(sample_shape) + 1, self.loc, self.scale)
         return loc + scale * torch.randn_like(loc)
 
     def log_prob(self, value: Tensor) -> Tensor:
