@@ -17,7 +17,15 @@ from likely.contract.densities import (
     ExactDensity,
     LatentDensity,
 )
-from likely.contract.drawing import DrawsMissing, ImputesMissing, Restorer, Sampler, Sequential, TakesMissing
+from likely.contract.drawing import (
+    DrawsMissing,
+    ImputesMissing,
+    MarkovSampler,
+    Restorer,
+    Sampler,
+    Sequential,
+    TakesMissing,
+)
 from likely.contract.fitting import ClosedFormFitted, GradientFitted, Layered, NoHeldOutObjective
 from likely.contract.model import Batch, Model, Objective, Operator, Player, Shape, repeated
 
@@ -51,6 +59,7 @@ __all__ = [
     "ImputesMissing",
     "LatentDensity",
     "Layered",
+    "MarkovSampler",
     "Model",
     "NoHeldOutObjective",
     "Objective",

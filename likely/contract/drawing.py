@@ -34,6 +34,62 @@ class Sampler(Model):
     def _sample(self, n: int, condition: Tensor | None) -> Tensor: ...
 
 
+class MarkovSampler(Sampler):
+    """Draws new rows by a Markov chain, whose states one after another can be looked at.
+
+    A row is the last state of a chain of its own after `burn_in` steps, so that rows are independent of each other
+    whatever the chain mixes like. How far a chain has gone from where it began, `likely.evaluation.mixing` measures.
+    """
+
+    burn_in: int
+    """Steps that each row's chain goes before it counts as drawn."""
+
+    @final
+    @torch.no_grad()
+    def chain(self, n: int, n_steps: int, condition: Tensor | None = None) -> Tensor:
+        """The first `n_steps` states of n independent chains, burn-in included: where a chain has gone to, step by step.
+
+        Args:
+            n: how many chains.
+            n_steps: how many steps of each.
+            condition: (n, *condition_shape), or None, as in `sample`; it stays the same along a chain.
+
+        Returns:
+            (n_steps, n, *x_shape): the rows after one step, after two and so on.
+
+        Raises:
+            ValueError: if `n_steps` is smaller than 1, or the condition is wrong.
+        """
+        if n_steps < 1:
+            raise ValueError(f"n_steps must be at least 1, got {n_steps}")
+        condition = self.draw_conditions(n) if condition is None else condition
+        self._check_condition(condition, n)
+        state = self._begin(n, condition)
+        states = []
+        for _ in range(n_steps):
+            state = self._step(state, condition)
+            states.append(self._observe(state, condition))
+        return torch.stack(states)
+
+    @abc.abstractmethod
+    def _begin(self, n: int, condition: Tensor | None) -> Tensor:
+        """Where n chains begin: (n, *state_shape)."""
+
+    @abc.abstractmethod
+    def _step(self, state: Tensor, condition: Tensor | None) -> Tensor:
+        """One step of each chain: a draw of the next state given the state, both (n, *state_shape)."""
+
+    def _observe(self, state: Tensor, condition: Tensor | None) -> Tensor:
+        """The rows (n, *x_shape) that states show; the states themselves unless a model says otherwise."""
+        return state
+
+    def _sample(self, n: int, condition: Tensor | None) -> Tensor:
+        state = self._begin(n, condition)
+        for _ in range(self.burn_in):
+            state = self._step(state, condition)
+        return self._observe(state, condition)
+
+
 class Restorer(Model):
     """Finds x from what an operator left of it."""
 
