@@ -47,7 +47,7 @@ class MarkovSampler(Sampler):
     @final
     @torch.no_grad()
     def chain(self, n: int, n_steps: int, condition: Tensor | None = None) -> Tensor:
-        """The first `n_steps` states of n independent chains, burn-in included: where a chain has gone to, step by step.
+        """The first `n_steps` states of n independent chains, burn-in included: where each has gone to, step by step.
 
         Args:
             n: how many chains.
