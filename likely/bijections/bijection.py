@@ -11,18 +11,24 @@ from torch import Tensor, nn
 
 
 class Bijection(nn.Module, abc.ABC):
-    """An invertible map of rows of n values, given a context where it was built for one.
+    """An invertible map of rows of any shape, given a context where it was built for one.
 
-    Rows are independent of each other. Law: inverse(forward(x)) = x, with log-determinants that cancel.
+    y may have another shape than x, of as many values. Rows are independent of each other. Law: inverse(forward(x)) =
+    x, with log-determinants that cancel.
     """
 
     @abc.abstractmethod
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """x (batch, n), context (batch, context_size): y (batch, n), and log|det dy/dx| (batch,)."""
+        """x (batch, *shape), context (batch, context_size): y (batch, *y_shape), and log|det dy/dx| (batch,)."""
 
     @abc.abstractmethod
     def inverse(self, y: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """y (batch, n), context (batch, context_size): x (batch, n), and log|det dx/dy| (batch,)."""
+        """y (batch, *y_shape), context (batch, context_size): x (batch, *shape), and log|det dx/dy| (batch,)."""
+
+    def start(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Sets starting values from some training rows, where it has such, and gives what forward makes of them."""
+        y: Tensor = self(x, context)[0]
+        return y
 
 
 @final
@@ -56,6 +62,13 @@ class Chain(Bijection):
             log_det = log_det + own
         return y, log_det
 
+    def start(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """As `Bijection.start`: each step starts from what those before it, started already, make of the rows."""
+        for step in self.steps:
+            assert isinstance(step, Bijection)
+            x = step.start(x, context)
+        return x
+
 
 @final
 class Inverse(Bijection):
@@ -82,9 +95,9 @@ class Inverse(Bijection):
 LOG_SCALE_BOUND = 3.0
 
 
-def bounded(raw: Tensor) -> Tensor:
+def bounded(raw: Tensor, bound: float = LOG_SCALE_BOUND) -> Tensor:
     """bound tanh(raw / bound): a log-scale that neither way out of float's range lies behind; near 0 raw itself."""
-    return LOG_SCALE_BOUND * torch.tanh(raw / LOG_SCALE_BOUND)
+    return bound * torch.tanh(raw / bound)
 
 
 def at_least_float32(raw: Tensor) -> Tensor:
@@ -97,7 +110,8 @@ def no_stretch(x: Tensor) -> Tensor:
     return at_least_float32(x.new_zeros(len(x)))
 
 
-def start_at_zero(layer: nn.Linear) -> None:
+def start_at_zero(layer: nn.Linear | nn.Conv2d) -> None:
     """Makes a network's last layer give zeros, so that a bijection that reads them starts as the identity."""
     nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)

@@ -7,24 +7,30 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from likely.bijections.bijection import Bijection, at_least_float32, bounded, start_at_zero
+from likely.bijections.bijection import Bijection, at_least_float32, start_at_zero
+from likely.bijections.transformers import Affine, Transformer
 from likely.networks.activations import ACTIVATIONS, Activation
 from likely.networks.context import with_context
 
 
 @final
-class AffineCoupling(Bijection):
-    """y_a = x_a and y_b = x_b exp(s) + t, with s and t functions of x_a and of the context.
+class Coupling(Bijection):
+    """y_a = x_a and y_b = f(x_b) value by value, with the numbers of f functions of x_a and of the context.
 
     a is the first half of the values (the smaller one, of an odd number) and b the second. log|det dy/dx| is the sum of
-    s; |s_i| stays below 3. Starts as the identity. One pass of the network both ways.
+    log f'. Starts as the identity. One pass of the network both ways.
 
     Args:
         n: how many values, at least 2.
         hidden: widths of the network.
+        transformer: f: additive as in NICE, affine as in RealNVP, or a spline.
         context_size: how many numbers of a context it sees.
         flip: keeps the second half and moves the first.
         activation: of the network.
+        dropout: the share of the network's hidden values that is left out at each training step.
+
+    Raises:
+        ValueError: for a single value, which has nothing to be coupled with.
 
     Reference: Density estimation using Real NVP (Dinh et al., 2017), arXiv:1605.08803, equations 4 to 8
     """
@@ -34,32 +40,36 @@ class AffineCoupling(Bijection):
         n: int,
         hidden: Sequence[int] = (128,),
         *,
+        transformer: Transformer = Affine(),
         context_size: int = 0,
         flip: bool = False,
         activation: Activation = "silu",
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         if n < 2:
-            raise ValueError(f"AffineCoupling needs at least 2 values to couple, got {n}")
+            raise ValueError(f"Coupling needs at least 2 values to couple, got {n}")
         self.sizes, self.context_size, self.flip = (n // 2, n - n // 2), context_size, flip
+        self.transformer = transformer
         moved, kept = self.sizes if flip else self.sizes[::-1]
-        sizes = (kept + context_size, *hidden)
-        layers = [module for a, b in pairwise(sizes) for module in (nn.Linear(a, b), ACTIVATIONS[activation]())]
-        last = nn.Linear(sizes[-1], 2 * moved)
+        layers: list[nn.Module] = []
+        for a, b in pairwise((kept + context_size, *hidden)):
+            layers += [nn.Linear(a, b), ACTIVATIONS[activation](), *([nn.Dropout(dropout)] if dropout else [])]
+        last = nn.Linear(hidden[-1] if hidden else kept + context_size, transformer.outputs * moved)
         start_at_zero(last)
         self.network = nn.Sequential(*layers, last)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """As `Bijection.forward`."""
         kept, moved = self._halves(x)
-        log_scale, shift = self._numbers(kept, context)
-        return self._joined(kept, moved * log_scale.exp() + shift), log_scale.sum(1)
+        moved, log_slope = self.transformer.forward(moved, self._raw(kept, context, moved.shape[1]))
+        return self._joined(kept, moved), log_slope.sum(1)
 
     def inverse(self, y: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """As `Bijection.inverse`."""
         kept, moved = self._halves(y)
-        log_scale, shift = self._numbers(kept, context)
-        return self._joined(kept, (moved - shift) * (-log_scale).exp()), -log_scale.sum(1)
+        moved, log_slope = self.transformer.inverse(moved, self._raw(kept, context, moved.shape[1]))
+        return self._joined(kept, moved), log_slope.sum(1)
 
     def _halves(self, x: Tensor) -> tuple[Tensor, Tensor]:
         first, second = x.split_with_sizes(self.sizes, 1)
@@ -68,8 +78,6 @@ class AffineCoupling(Bijection):
     def _joined(self, kept: Tensor, moved: Tensor) -> Tensor:
         return torch.cat([moved, kept] if self.flip else [kept, moved], 1)
 
-    def _numbers(self, kept: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Log-scales and shifts of the half that moves."""
+    def _raw(self, kept: Tensor, context: Tensor | None, n_moved: int) -> Tensor:
         raw = at_least_float32(self.network(with_context(kept, context, self.context_size)))
-        log_scale, shift = raw.chunk(2, 1)
-        return bounded(log_scale), shift
+        return raw.view(len(raw), self.transformer.outputs, n_moved)

@@ -48,6 +48,7 @@ class AutoregressiveMLP(nn.Module):
         context_size: how many numbers of a context all outputs see.
         order: the place of each input, 0 for the first; by default as they stand.
         activation: after each hidden layer.
+        dropout: the share of hidden values that is left out at each training step.
 
     Reference: MADE: Masked Autoencoder for Distribution Estimation (Germain et al., 2015), arXiv:1502.03509
     """
@@ -61,12 +62,13 @@ class AutoregressiveMLP(nn.Module):
         context_size: int = 0,
         order: Sequence[int] | None = None,
         activation: Activation = "silu",
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.n, self.outputs, self.context_size = n, outputs, context_size
         masks = autoregressive_masks(range(n) if order is None else order, hidden, outputs, context_size=context_size)
         self.layers = nn.ModuleList(MaskedLinear(mask) for mask in masks)
-        self.activation = ACTIVATIONS[activation]()
+        self.activation = nn.Sequential(ACTIVATIONS[activation](), nn.Dropout(dropout))
 
     def forward(self, x: Tensor, context: Tensor | None = None, masks: Sequence[Tensor] | None = None) -> Tensor:
         """What each input's numbers are.

@@ -8,7 +8,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from likely.bijections import Bijection, Chain, MaskedAffine, Permutation
+from likely.bijections import Autoregressive, Bijection, Chain, Permutation
 
 LOG_SCALE_RANGE = (-12.0, 6.0)
 """Far from all training rows an encoder says anything; its scales stay where their exponential is a number."""
@@ -233,7 +233,7 @@ class _InverseAutoregressiveHead(PosteriorHead):
         steps: list[Bijection] = []
         for i in range(part.steps):
             steps += [Permutation.reversal(z_size)] if i else []
-            steps.append(MaskedAffine(z_size, part.hidden, context_size=part.context_size))
+            steps.append(Autoregressive(z_size, part.hidden, context_size=part.context_size))
         self.chain = Chain(*steps)
 
     def forward(self, code: Tensor) -> Transported:

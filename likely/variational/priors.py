@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from likely.bijections import AffineCoupling, Bijection, Chain
+from likely.bijections import Bijection, Chain, Coupling
 from likely.contract import Shape
 from likely.variational.posteriors import (
     LOG_TWO_PI,
@@ -235,7 +235,7 @@ class FlowPrior(Prior):
 class _FlowPriorModule(PriorModule):
     def __init__(self, part: FlowPrior, z_size: int) -> None:
         super().__init__()
-        layers: list[Bijection] = [AffineCoupling(z_size, part.hidden, flip=i % 2 == 1) for i in range(part.layers)]
+        layers: list[Bijection] = [Coupling(z_size, part.hidden, flip=i % 2 == 1) for i in range(part.layers)]
         self.to_base = Chain(*layers)
         self.base = Standard(z_size)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from likely.bijections import AffineCoupling, Bijection, Chain, Inverse, MaskedAffine, Permutation
+from likely.bijections import Autoregressive, Bijection, Chain, Coupling, Inverse, Permutation
 from likely.networks.masked import autoregressive_masks
 
 N_ROWS = 7
@@ -28,39 +28,39 @@ class Case:
 
 def mixed(n: int, context_size: int) -> Chain:
     return Chain(
-        MaskedAffine(n, (8,), context_size=context_size),
+        Autoregressive(n, (8,), context_size=context_size),
         Permutation.reversal(n),
-        AffineCoupling(n, (8,), context_size=context_size),
-        Inverse(MaskedAffine(n, (n, 9), context_size=context_size)),
+        Coupling(n, (8,), context_size=context_size),
+        Inverse(Autoregressive(n, (n, 9), context_size=context_size)),
         Permutation.shuffle(n, 1),
-        AffineCoupling(n, (8,), context_size=context_size, flip=True),
+        Coupling(n, (8,), context_size=context_size, flip=True),
     )
 
 
 MASKED = {
-    "masked": Case(lambda: MaskedAffine(5, (7,)), 5),
-    "masked-deep": Case(lambda: MaskedAffine(5, (9, 6, 8), activation="tanh"), 5),
-    "masked-linear": Case(lambda: MaskedAffine(5, ()), 5),
-    "masked-narrow": Case(lambda: MaskedAffine(5, (2,)), 5),
-    "masked-context": Case(lambda: MaskedAffine(5, (7, 6), context_size=3), 5, 3),
-    "masked-linear-context": Case(lambda: MaskedAffine(5, (), context_size=3), 5, 3),
-    "masked-one": Case(lambda: MaskedAffine(1, (4,)), 1),
-    "masked-one-context": Case(lambda: MaskedAffine(1, (4,), context_size=2), 1, 2),
+    "masked": Case(lambda: Autoregressive(5, (7,)), 5),
+    "masked-deep": Case(lambda: Autoregressive(5, (9, 6, 8), activation="tanh"), 5),
+    "masked-linear": Case(lambda: Autoregressive(5, ()), 5),
+    "masked-narrow": Case(lambda: Autoregressive(5, (2,)), 5),
+    "masked-context": Case(lambda: Autoregressive(5, (7, 6), context_size=3), 5, 3),
+    "masked-linear-context": Case(lambda: Autoregressive(5, (), context_size=3), 5, 3),
+    "masked-one": Case(lambda: Autoregressive(1, (4,)), 1),
+    "masked-one-context": Case(lambda: Autoregressive(1, (4,), context_size=2), 1, 2),
 }
 COUPLINGS = {
-    "coupling": Case(lambda: AffineCoupling(4, (7,)), 4),
-    "coupling-odd": Case(lambda: AffineCoupling(5, (7, 6)), 5),
-    "coupling-odd-flip": Case(lambda: AffineCoupling(5, (7, 6), flip=True, activation="tanh"), 5),
-    "coupling-two": Case(lambda: AffineCoupling(2, (7,)), 2),
-    "coupling-linear": Case(lambda: AffineCoupling(5, ()), 5),
-    "coupling-context": Case(lambda: AffineCoupling(5, (7,), context_size=3), 5, 3),
-    "coupling-linear-context": Case(lambda: AffineCoupling(5, (), context_size=3, flip=True), 5, 3),
+    "coupling": Case(lambda: Coupling(4, (7,)), 4),
+    "coupling-odd": Case(lambda: Coupling(5, (7, 6)), 5),
+    "coupling-odd-flip": Case(lambda: Coupling(5, (7, 6), flip=True, activation="tanh"), 5),
+    "coupling-two": Case(lambda: Coupling(2, (7,)), 2),
+    "coupling-linear": Case(lambda: Coupling(5, ()), 5),
+    "coupling-context": Case(lambda: Coupling(5, (7,), context_size=3), 5, 3),
+    "coupling-linear-context": Case(lambda: Coupling(5, (), context_size=3, flip=True), 5, 3),
 }
 COMPOSED = {
     "reversal": Case(lambda: Permutation.reversal(5), 5),
     "shuffle": Case(lambda: Permutation.shuffle(7, 3), 7),
     "cycle": Case(lambda: Permutation([1, 2, 3, 0]), 4),
-    "inverse": Case(lambda: Inverse(MaskedAffine(5, (7,))), 5),
+    "inverse": Case(lambda: Inverse(Autoregressive(5, (7,))), 5),
     "chain": Case(lambda: mixed(5, 0), 5),
     "chain-context": Case(lambda: mixed(5, 3), 5, 3),
     "inverse-chain-context": Case(lambda: Inverse(mixed(4, 2)), 4, 2),
@@ -112,7 +112,7 @@ def test_what_is_brought_back_can_be_moved(name):
 
 def test_the_inverse_is_exact_where_values_depend_on_each_other_through_all_of_the_row():
     """Fewer passes than values would not do."""
-    bijection = awake(MaskedAffine(24, (40,), activation="tanh"), 0.25)
+    bijection = awake(Autoregressive(24, (40,), activation="tanh"), 0.25)
     x = torch.randn(5, 24).double()
     y = bijection(x)[0]
     assert (jacobian(bijection.inverse, y, None)[:, -1] != 0).all()
@@ -120,7 +120,7 @@ def test_the_inverse_is_exact_where_values_depend_on_each_other_through_all_of_t
 
 
 def test_on_the_way_back_a_value_that_is_out_of_range_leaves_those_before_it_alone():
-    bijection = awake(MaskedAffine(5, (7,)))
+    bijection = awake(Autoregressive(5, (7,)))
     y = torch.randn(3, 5).double()
     far = y.clone()
     far[:, 3:] = math.inf
@@ -132,7 +132,7 @@ def test_on_the_way_back_a_value_that_is_out_of_range_leaves_those_before_it_alo
 def test_scales_are_bounded_whatever_the_network_says(name, sign):
     case = CASES[name]
     bijection = case.make().double()
-    last = bijection.network.last if isinstance(bijection, MaskedAffine) else bijection.network[-1]
+    last = bijection.network.last if isinstance(bijection, Autoregressive) else bijection.network[-1]
     torch.nn.init.constant_(last.bias, sign * 1e6)
     x, context = case.rows()
     for move in (bijection, bijection.inverse):
@@ -181,7 +181,7 @@ def test_an_autoregressive_jacobian_is_triangular(name, way):
 
 
 def test_a_mask_of_up_to_and_including_would_break_the_laws():
-    right = awake(MaskedAffine(4, (7,)))
+    right = awake(Autoregressive(4, (7,)))
     wrong = copy.deepcopy(right)
     masks = autoregressive_masks(range(4), (7,), 2)
     degrees = torch.arange(7) % 3
@@ -197,10 +197,10 @@ def test_a_mask_of_up_to_and_including_would_break_the_laws():
 
 
 PLANE = {
-    "masked": Case(lambda: MaskedAffine(2, (7,)), 2),
-    "masked-context": Case(lambda: MaskedAffine(2, (7,), context_size=3), 2, 3),
-    "coupling": Case(lambda: AffineCoupling(2, (7,)), 2),
-    "coupling-flip-context": Case(lambda: AffineCoupling(2, (7,), context_size=3, flip=True), 2, 3),
+    "masked": Case(lambda: Autoregressive(2, (7,)), 2),
+    "masked-context": Case(lambda: Autoregressive(2, (7,), context_size=3), 2, 3),
+    "coupling": Case(lambda: Coupling(2, (7,)), 2),
+    "coupling-flip-context": Case(lambda: Coupling(2, (7,), context_size=3, flip=True), 2, 3),
     "chain": Case(lambda: mixed(2, 0), 2),
     "inverse-chain-context": Case(lambda: Inverse(mixed(2, 2)), 2, 2),
 }
@@ -238,7 +238,7 @@ def test_one_is_the_inverse_of_its_inverse(name):
 
 
 def test_a_chain_is_one_after_the_other_and_back_in_the_other_order():
-    first, second, third = awake(MaskedAffine(4, (5,))), Permutation([2, 0, 3, 1]), awake(AffineCoupling(4, (5,)))
+    first, second, third = awake(Autoregressive(4, (5,))), Permutation([2, 0, 3, 1]), awake(Coupling(4, (5,)))
     chain = Chain(first, second, third)
     x = torch.randn(N_ROWS, 4).double()
     a, by_first = first(x)
@@ -276,7 +276,7 @@ def test_a_permutation_holds_each_value_once(order):
 
 def test_a_single_value_has_nothing_to_be_coupled_with():
     with pytest.raises(ValueError, match="at least 2"):
-        AffineCoupling(1)
+        Coupling(1)
 
 
 # As parts of a model.
@@ -334,7 +334,7 @@ def test_every_value_that_moves_hears_of_all_of_the_context(name, way):
     by_context = torch.autograd.functional.jacobian(lambda context: move(x, context)[0].sum(0), context)
     heard = (by_context != 0).any(1)  # (n, context_size)
     kept = torch.zeros(case.n, dtype=torch.bool)
-    if isinstance(bijection, AffineCoupling):
+    if isinstance(bijection, Coupling):
         kept[bijection.sizes[0] :] = bijection.flip
         kept[: bijection.sizes[0]] = not bijection.flip
     assert torch.equal(heard, ~kept[:, None].expand_as(heard))
