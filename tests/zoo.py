@@ -22,6 +22,7 @@ from likely.likelihoods import (
     GaussianMixture,
 )
 from likely.models import (
+    GSN,
     MADE,
     NADE,
     PCA,
@@ -284,6 +285,17 @@ ZOO: dict[str, Entry] = {
         lambda: GatedPixelCNN((1, 9), channels=6, layers=3, kernel=5, first_kernel=3, likelihood=Categorical(3)),
         levels(3, 1, 9),
         "gated_pixel_cnn",
+    ),
+    "gsn-bits": Entry(
+        lambda: GSN((1, 2, 2), 4, network=SMALL, walkback=2, burn_in=5, likelihood=Bernoulli()),
+        levels(2, 1, 2, 2),
+        "gsn",
+    ),
+    "gsn-real": Entry(lambda: GSN((5,), burn_in=3), real(5), "gsn"),
+    "gsn-columns": Entry(
+        lambda: GSN((7,), 4, network=SMALL, walkback=3, burn_in=3, likelihood=Columns((1, 3, 1, 2))),
+        columns(1, 3, 1, 2),
+        "gsn",
     ),
     "little-autoregressive": Entry(lambda: LittleAutoregressive((1, 2, 2)), levels(2, 1, 2, 2)),
     "little-gan": Entry(lambda: LittleGAN((2,)), real(2)),

@@ -8,7 +8,7 @@ a scale of 25/255; columns of tables have a standard deviation of one. Rows are 
 from torch's global generator.
 """
 
-from likely.corruptions.losses import Downsampling, Erasing, Grayscale, Truncation
+from likely.corruptions.losses import Downsampling, Erasing, Grayscale, Truncation, missing_values
 from likely.corruptions.noise import GaussianNoise, SaltAndPepper, ZeroMasking
 from likely.corruptions.operators import Corruption, LinearOperator, Operator, Unseen, finish, start
 
@@ -25,5 +25,6 @@ __all__ = [
     "Unseen",
     "ZeroMasking",
     "finish",
+    "missing_values",
     "start",
 ]

@@ -7,9 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from likely import contract
 from likely.contract import Shape
 from likely.corruptions.noise import Kept
-from likely.corruptions.operators import Corruption, LinearOperator
+from likely.corruptions.operators import Corruption, LinearOperator, start
+from likely.errors import UserError
 
 LUMA = (0.299, 0.587, 0.114)
 """How bright red, green and blue are, as cameras and Pillow weigh them (ITU-R BT.601)."""
@@ -70,6 +72,26 @@ class Erasing(Corruption):
             first = torch.randint(x.shape[axis] - side + 1, (len(x), *[1] * (x.ndim - 1)), device=x.device)
             lost = lost & (at >= first) & (at < first + side)
         return lost
+
+
+def missing_values(y: Tensor, operator: contract.Operator) -> Kept:
+    """The operator, where it is one that leaves values out.
+
+    Args:
+        y: (batch, *x_shape), NaN where something is missing.
+        operator: what became of x.
+
+    Raises:
+        UserError: if it does something else.
+        ValueError: if y has not the shape of what it gives.
+    """
+    if isinstance(operator, Kept) and math.isnan(operator.fill):
+        start(y, operator)  # says what is wrong with the shape of y
+        return operator
+    raise UserError(
+        f"this model fills in what is missing, and {type(operator).__name__} is something else; name what was erased "
+        "(Erasing), or fit denoising_autoencoder, which undoes what it is taught"
+    )
 
 
 @dataclass(frozen=True)

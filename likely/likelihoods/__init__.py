@@ -7,7 +7,12 @@ standardized, categories one of them 1. There is no "MSE": it is a Gaussian with
 
 from likely.likelihoods.bits import Bernoulli, ContinuousBernoulli
 from likely.likelihoods.columns import Columns
-from likely.likelihoods.defaults import LARGEST_LEVELS_AS_SOFTMAX, SMALLEST_LEVELS_AS_LOGISTICS, default_likelihood
+from likely.likelihoods.defaults import (
+    LARGEST_LEVELS_AS_SOFTMAX,
+    SMALLEST_LEVELS_AS_LOGISTICS,
+    default_likelihood,
+    without_outliers,
+)
 from likely.likelihoods.levels import Categorical, DiscretizedLogisticMixture
 from likely.likelihoods.likelihood import (
     LIKELIHOODS,
@@ -51,4 +56,5 @@ __all__ = [
     "observed_log_prob",
     "ordinary_draw",
     "split_missing",
+    "without_outliers",
 ]

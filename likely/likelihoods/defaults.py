@@ -1,6 +1,7 @@
 """The likelihood of data for which nobody names one."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from likely.likelihoods.bits import Bernoulli, ContinuousBernoulli
 from likely.likelihoods.columns import Columns
@@ -40,3 +41,16 @@ def default_likelihood(domain: str, levels: int, *, widths: Sequence[int] = (), 
             return DiscretizedLogisticMixture(levels)
         case _:
             return reals
+
+
+def without_outliers(likelihood: Likelihood) -> Likelihood:
+    """The same likelihood, reading the same raw numbers, of a world in which there are no outliers.
+
+    For whoever draws again and again: what a fit has to bear with is nothing to go on from (see `ordinary_draw`).
+    """
+    match likelihood:
+        case Columns():
+            return replace(likelihood, reals=without_outliers(likelihood.reals))
+        case Gaussian() | GaussianMixture():
+            return replace(likelihood, outliers=0.0)
+    return likelihood

@@ -3,6 +3,7 @@
 from likely.models.autoencoder import Autoencoder
 from likely.models.denoising_autoencoder import DenoisingAutoencoder
 from likely.models.gated_pixel_cnn import GatedPixelCNN
+from likely.models.gsn import GSN
 from likely.models.ladder_vae import LadderVAE
 from likely.models.made import MADE
 from likely.models.nade import NADE
@@ -13,6 +14,7 @@ from likely.models.ppca import PPCA
 from likely.models.vae import VAE
 
 __all__ = [
+    "GSN",
     "MADE",
     "NADE",
     "PCA",

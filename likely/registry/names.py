@@ -24,6 +24,7 @@ MODELS: dict[str, str | type] = {
     "pixel_rnn": "likely.models.pixel_rnn:PixelRNN",
     "pixel_cnn": "likely.models.pixel_cnn:PixelCNN",
     "gated_pixel_cnn": "likely.models.gated_pixel_cnn:GatedPixelCNN",
+    "gsn": "likely.models.gsn:GSN",
 }
 """Every model by name: where its class is found, or the class itself where `register` was given one."""
 

@@ -6,9 +6,7 @@ import torch
 from torch import Tensor
 
 from likely.contract import MAX_ROWS_AT_ONCE, Operator
-from likely.corruptions import start
-from likely.corruptions.noise import Kept
-from likely.errors import UserError
+from likely.corruptions import missing_values
 from likely.likelihoods import ordinary_draw
 from likely.variational.posteriors import Full
 from likely.variational.refinement import Imputer, ObservedRows, refined
@@ -44,7 +42,7 @@ def impute(
     Reference: MIWAE: Deep Generative Modelling and Imputation of Incomplete Data Sets (Mattei & Frellsen, 2019),
         arXiv:1812.02633, equation 11
     """
-    kept = _missing_values(y, operator)
+    kept = missing_values(y, operator)
     lacking = y.isnan().flatten(1).any(1)
     filled = y.clone()
     if lacking.any():
@@ -75,7 +73,7 @@ def draw_missing(
 
     Reference: as `impute`, section 3.3 (sampling importance resampling)
     """
-    kept = _missing_values(y, operator)
+    kept = missing_values(y, operator)
     rows, belief = ObservedRows(model, y, condition), refined(model, y, condition)
     draws = []
     for n in _pieces(n_samples, DRAWS_AT_ONCE):
@@ -121,16 +119,6 @@ def _resampled(rows: ObservedRows, belief: Full, n: int) -> Tensor:
         chosen = torch.where((best > top).unsqueeze(2), found, chosen)
         top = torch.maximum(top, best)
     return chosen
-
-
-def _missing_values(y: Tensor, operator: Operator) -> Kept:
-    if isinstance(operator, Kept) and math.isnan(operator.fill):
-        start(y, operator)  # says what is wrong with the shape of y
-        return operator
-    raise UserError(
-        f"this model fills in what is missing, and {type(operator).__name__} is something else; name what was erased "
-        "(Erasing), or fit denoising_autoencoder, which undoes what it is taught"
-    )
 
 
 def _pieces(n: int, size: int) -> list[int]:
