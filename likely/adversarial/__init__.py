@@ -1,0 +1,16 @@
+"""Games between a generator and a critic: what they are played for, and what keeps them fair."""
+
+from likely.adversarial.games import Game, Hinge, LeastSquares, NonSaturating, Wasserstein
+from likely.adversarial.spectral import SpectralNorm, iterate, normalize_spectra, spectral_norms
+
+__all__ = [
+    "Game",
+    "Hinge",
+    "LeastSquares",
+    "NonSaturating",
+    "SpectralNorm",
+    "Wasserstein",
+    "iterate",
+    "normalize_spectra",
+    "spectral_norms",
+]

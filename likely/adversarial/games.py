@@ -1,0 +1,203 @@
+"""Games: what a critic that tells rows from made ones, and a generator that makes them, are each after.
+
+A critic gives one score per row, higher for rows it takes for real. Losses are per row and unreduced; gradients of
+the critic are taken with respect to rows as it is given them.
+"""
+
+import abc
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Critic = Callable[[Tensor], Tensor]
+"""Rows (batch, ...) to scores (batch,), each row by itself."""
+
+
+class Game(abc.ABC):
+    """Who wins when. Its subclasses are frozen dataclasses.
+
+    Attributes:
+        critic_steps: how often the critic moves, each time on rows of its own, before the generator does once.
+        spectral: whether critics are to be built with spectral normalization.
+    """
+
+    critic_steps: int
+    spectral: bool
+
+    @abc.abstractmethod
+    def critic_loss(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+        """What the critic lowers: scores (batch,) of rows and of made rows, returns (batch,)."""
+
+    @abc.abstractmethod
+    def generator_loss(self, fake_scores: Tensor) -> Tensor:
+        """What the generator lowers: scores (batch,) of what it made, returns (batch,)."""
+
+    def penalty_of(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
+        """What the critic pays for being steep, (batch,), weighted; zeros where the game has no such penalty.
+
+        Under `torch.no_grad` it is the same number, without a graph behind it.
+
+        Args:
+            critic: rows to scores.
+            real: (batch, ...).
+            fake: (batch, ...), made rows; no gradient goes back into them.
+        """
+        return real.new_zeros(len(real), dtype=_precise(real).dtype)
+
+
+@dataclass(frozen=True)
+class NonSaturating(Game):
+    """The critic classifies; the generator raises the log-odds of what it made being taken for real.
+
+    Attributes:
+        penalty: weight g of the zero-centered penalty g / 2 ||grad critic||^2, at rows (R1) and at made rows (R2):
+            with it training converges where it would circle without. Zero for the game as it was first played.
+        critic_steps, spectral: as `Game`.
+
+    Reference: Generative Adversarial Nets (Goodfellow et al., 2014), arXiv:1406.2661, section 3; for the penalty,
+        Which Training Methods for GANs do actually Converge? (Mescheder et al., 2018), arXiv:1801.04406, equation 9
+    """
+
+    penalty: float = 0.1
+    critic_steps: int = 1
+    spectral: bool = False
+
+    def __post_init__(self) -> None:
+        _check(self, self.penalty, self.critic_steps)
+
+    def critic_loss(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+        """softplus(-real) + softplus(fake)."""
+        return F.softplus(-_precise(real_scores)) + F.softplus(_precise(fake_scores))
+
+    def generator_loss(self, fake_scores: Tensor) -> Tensor:
+        """softplus(-fake)."""
+        return F.softplus(-_precise(fake_scores))
+
+    def penalty_of(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
+        """As `Game.penalty_of`."""
+        if self.penalty == 0:
+            return super().penalty_of(critic, real, fake)
+        return 0.5 * self.penalty * (squared_slopes(critic, real) + squared_slopes(critic, fake))
+
+
+@dataclass(frozen=True)
+class LeastSquares(Game):
+    """Scores of rows are drawn to 1, of made rows to 0; the generator draws those of what it made to 1.
+
+    Attributes:
+        penalty: as that of `NonSaturating`; the paper has none.
+        critic_steps, spectral: as `Game`.
+
+    Reference: Least Squares Generative Adversarial Networks (Mao et al., 2017), arXiv:1611.04076, equation 9
+    """
+
+    penalty: float = 0.1
+    critic_steps: int = 1
+    spectral: bool = False
+
+    def __post_init__(self) -> None:
+        _check(self, self.penalty, self.critic_steps)
+
+    def critic_loss(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+        """((real - 1)^2 + fake^2) / 2."""
+        return 0.5 * ((_precise(real_scores) - 1).square() + _precise(fake_scores).square())
+
+    def generator_loss(self, fake_scores: Tensor) -> Tensor:
+        """(fake - 1)^2 / 2."""
+        return 0.5 * (_precise(fake_scores) - 1).square()
+
+    def penalty_of(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
+        """As `Game.penalty_of`."""
+        if self.penalty == 0:
+            return super().penalty_of(critic, real, fake)
+        return 0.5 * self.penalty * (squared_slopes(critic, real) + squared_slopes(critic, fake))
+
+
+@dataclass(frozen=True)
+class Wasserstein(Game):
+    """The critic's advantage estimates how far made rows lie from rows, if its slope is 1: the penalty sees to that.
+
+    Attributes:
+        penalty: weight of (||grad critic|| - 1)^2 at points drawn between rows and made rows.
+        critic_steps, spectral: as `Game`.
+
+    Reference: Improved Training of Wasserstein GANs (Gulrajani et al., 2017), arXiv:1704.00028, equation 3
+    """
+
+    penalty: float = 10.0
+    critic_steps: int = 5
+    spectral: bool = False
+
+    def __post_init__(self) -> None:
+        _check(self, self.penalty, self.critic_steps)
+
+    def critic_loss(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+        """fake - real."""
+        return _precise(fake_scores) - _precise(real_scores)
+
+    def generator_loss(self, fake_scores: Tensor) -> Tensor:
+        """-fake."""
+        return -_precise(fake_scores)
+
+    def penalty_of(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
+        """As `Game.penalty_of`; draws one point per row."""
+        if self.penalty == 0:
+            return super().penalty_of(critic, real, fake)
+        share = torch.rand(len(real), *[1] * (real.ndim - 1), dtype=real.dtype, device=real.device)
+        between = fake.detach() + share * (real - fake.detach())
+        # The root has no slope at zero, where a critic may well start.
+        slopes = (squared_slopes(critic, between) + 1e-12).sqrt()
+        return self.penalty * (slopes - 1).square()
+
+
+@dataclass(frozen=True)
+class Hinge(Game):
+    """The critic is content with a margin of 1 on either side; spectral normalization bounds its slope.
+
+    Attributes:
+        critic_steps, spectral: as `Game`.
+
+    Reference: Geometric GAN (Lim & Ye, 2017), arXiv:1705.02894; Spectral Normalization for Generative Adversarial
+        Networks (Miyato et al., 2018), arXiv:1802.05957, equations 16 and 17
+    """
+
+    critic_steps: int = 2
+    spectral: bool = True
+
+    def __post_init__(self) -> None:
+        _check(self, 0.0, self.critic_steps)
+
+    def critic_loss(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+        """max(0, 1 - real) + max(0, 1 + fake)."""
+        return F.relu(1 - _precise(real_scores)) + F.relu(1 + _precise(fake_scores))
+
+    def generator_loss(self, fake_scores: Tensor) -> Tensor:
+        """-fake."""
+        return -_precise(fake_scores)
+
+
+def squared_slopes(critic: Critic, x: Tensor) -> Tensor:
+    """||grad critic(x)||^2 of each row, (batch,); the critic can be taught by it where gradients are on."""
+    learning = torch.is_grad_enabled()
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        # Rows are strangers to the critic: the gradient of the sum holds that of each row.
+        (slope,) = torch.autograd.grad(critic(x).sum(), x, create_graph=learning)
+    squares = _precise(slope).square().flatten(1).sum(1)
+    return squares if learning else squares.detach()
+
+
+def _precise(value: Tensor) -> Tensor:
+    """In float32 at least: networks may run in bfloat16, losses and sums over a row may not."""
+    return value.float() if value.dtype in (torch.bfloat16, torch.float16) else value
+
+
+def _check(game: Game, penalty: float, critic_steps: int) -> None:
+    name = type(game).__name__
+    if not penalty >= 0:
+        raise ValueError(f"{name}: penalty must be zero or positive, got {penalty}")
+    if critic_steps < 1:
+        raise ValueError(f"{name}: critic_steps must be at least 1, got {critic_steps}")
