@@ -19,6 +19,7 @@ from likely.evaluation.manifold import (
     intrinsic_dimension,
     trustworthiness,
 )
+from likely.evaluation.mixing import Mixing, mixing
 from likely.evaluation.neighbors import neighbor_means
 from likely.evaluation.reconstruction import mse, psnr, ssim
 
@@ -31,6 +32,7 @@ __all__ = [
     "Estimate",
     "Figure",
     "Growth",
+    "Mixing",
     "accuracy_error",
     "auroc",
     "auroc_error",
@@ -45,6 +47,7 @@ __all__ = [
     "leave_one_out_accuracy",
     "linear_probe_accuracy",
     "mean_with_error",
+    "mixing",
     "mse",
     "nearest_neighbor_accuracy",
     "nearest_rows",
