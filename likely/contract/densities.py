@@ -2,7 +2,8 @@
 
 import abc
 import math
-from typing import Protocol, final
+from dataclasses import dataclass
+from typing import Literal, Protocol, final
 
 import torch
 from torch import Tensor
@@ -71,6 +72,67 @@ class BoundedDensity(Density):
 
     @abc.abstractmethod
     def _log_prob_bound(self, x: Tensor, condition: Tensor | None, n_samples: int) -> Tensor: ...
+
+
+EstimateMethod = Literal["exact trace", "Hutchinson"]
+"""How a density by a change of variables knows the trace of the field's derivative: in full, or along random lines."""
+
+
+@dataclass(frozen=True)
+class DensityEstimate:
+    """An estimate of log p(x), row by row.
+
+    Attributes:
+        value: (batch,), nats.
+        error: (batch,), its standard error over the noise, nats; zeros where nothing is random, NaN where a single
+            sample tells nothing of it.
+        method: how it came about.
+    """
+
+    value: Tensor
+    error: Tensor
+    method: EstimateMethod
+
+
+class EstimatedDensity(BoundedDensity):
+    """Knows log p(x) to the tolerance of a solver, and up to noise of mean zero where x has many values.
+
+    As a bound it is one in mean, with nothing to spare: no number it gives is exact.
+    """
+
+    @property
+    @abc.abstractmethod
+    def method(self) -> EstimateMethod:
+        """How `estimate` does it, for all rows of this shape."""
+
+    @final
+    def estimate(self, x: Tensor, condition: Tensor | None = None, *, n_samples: int = 1) -> DensityEstimate:
+        """log p(x) of each row, as near as it can be known.
+
+        All rows share the noise, so that the answer for a row does not depend on its neighbours.
+
+        Args:
+            x: (batch, *x_shape).
+            condition: (batch, *condition_shape), or None.
+            n_samples: where it is random, how many draws it is the mean of; two or more tell its error.
+
+        Returns:
+            The estimate, its standard error, and how it came about.
+
+        Raises:
+            ValueError: if `n_samples` is smaller than 1, or a shape is wrong.
+        """
+        self._check("x", x, self.x_shape, condition)
+        if n_samples < 1:
+            raise ValueError(f"n_samples must be at least 1, got {n_samples}")
+        value, error = self._estimate(x, condition, n_samples)
+        return DensityEstimate(value, error, self.method)
+
+    @abc.abstractmethod
+    def _estimate(self, x: Tensor, condition: Tensor | None, n_samples: int) -> tuple[Tensor, Tensor]: ...
+
+    def _log_prob_bound(self, x: Tensor, condition: Tensor | None, n_samples: int) -> Tensor:
+        return self._estimate(x, condition, n_samples)[0]
 
 
 class Belief(Protocol):
