@@ -142,11 +142,35 @@ def check_missing(model: str, y: Tensor, operator: Operator, x_shape: Shape) -> 
         raise ValueError(f"y must have shape ({wanted}), got {tuple(y.shape)}")
 
 
+class Gap(UserError):
+    """A row in which a known value comes after a missing one, where values are drawn in an order.
+
+    Args:
+        model: the class that would go on from it.
+        row: its number.
+        missing: the first value that is missing, counted in the flattened row.
+        known: the first one after it that is known.
+        name: a value in words, by its number.
+    """
+
+    def __init__(self, model: str, row: int, missing: int, known: int, name: Callable[[int], str]) -> None:
+        super().__init__(
+            f"{model} goes on from a beginning, in the order it draws: in row {row} {name(missing)} is missing and "
+            f"{name(known)}, which comes after it, is known; leave out all that comes after a missing value, "
+            "or fill such gaps by a model that can: vae"
+        )
+        self.model, self.row, self.missing, self.known = model, row, missing, known
+
+    def told(self, row: int, name: Callable[[int], str]) -> "Gap":
+        """The same in the words of somebody who counts rows and names values otherwise."""
+        return Gap(self.model, row, self.missing, self.known, name)
+
+
 def check_beginning(model: str, y: Tensor, places: Sequence[slice]) -> None:
     """Refuses rows in which a known value comes after a missing one.
 
     Raises:
-        UserError: naming the first such row, what is missing and what is known after it.
+        Gap: naming the first such row, what is missing and what is known after it.
     """
     order = torch.cat([torch.arange(place.start, place.stop) for place in places]).to(y.device)
     missing = y.isnan().flatten(1)[:, order]
@@ -157,12 +181,7 @@ def check_beginning(model: str, y: Tensor, places: Sequence[slice]) -> None:
     gap = missing[row]
     first = int(gap.int().argmax())
     after = first + int((~gap[first:]).int().argmax())
-    first_place, after_place = (where(int(order[i]), tuple(y.shape[1:])) for i in (first, after))
-    raise UserError(
-        f"{model} goes on from a beginning, in the order it draws: in row {row} {first_place} is missing and "
-        f"{after_place}, which comes after it, is known; leave out all that comes after a missing value, "
-        "or fill such gaps by a model that can: vae"
-    )
+    raise Gap(model, row, int(order[first]), int(order[after]), partial(where, x_shape=tuple(y.shape[1:])))
 
 
 def where(value: int, x_shape: Shape) -> str:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from likely import persistence
+from likely.chain_rule import Gap, where
 from likely.contract import (
     Batch,
     Decoder,
@@ -238,7 +239,8 @@ class Fitted:
         with self._answering():
             for ids, left, given in self._remains(source, condition, channels_left(model, operator)):
                 own = operator.rows(slice(ids[0], ids[-1] + 1)) if isinstance(operator, DrawnOperator) else operator
-                pieces.append(restore(model, left, own, given).cpu())
+                with self._naming_gaps(ids):
+                    pieces.append(restore(model, left, own, given).cpu())
         restored = _joined(pieces, source)
         if isinstance(model, DrawsMissing):
             return completed_rows(self.schema, restored, source, draws=False)
@@ -424,8 +426,20 @@ class Fitted:
             raise UserError(f"n_samples must be at least 1, got {n}")
         with self._answering():
             restart(seed, "restoration")
-            for _, left, given in self._remains(source, condition, channels_left(model, None), n):
-                yield draw_restorations(model, left, given, n_samples=n)
+            for ids, left, given in self._remains(source, condition, channels_left(model, None), n):
+                with self._naming_gaps(ids):
+                    drawn = draw_restorations(model, left, given, n_samples=n)
+                yield drawn
+
+    @contextlib.contextmanager
+    def _naming_gaps(self, ids: np.ndarray) -> Iterator[None]:
+        """What a model that draws in an order cannot go on from is told by the caller's rows and columns."""
+        names = [f'column "{column.name}"' for column in self.schema.columns for _ in range(column.width)]
+        try:
+            yield
+        except Gap as gap:
+            in_words = names.__getitem__ if names else partial(where, x_shape=self.schema.x_shape)
+            raise gap.told(int(ids[gap.row % len(ids)]), in_words) from None
 
     def _answer(
         self, rows: Any, condition: Any, ask: Callable[[Tensor, Tensor | None], Tensor], with_log_det: int = 0

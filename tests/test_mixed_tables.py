@@ -9,6 +9,7 @@ import pytest
 import likely
 from likely.assess import assess
 from likely.data import open_source
+from likely.errors import UserError
 from likely.report import render
 from likely.report.gather import ReportParts, gather
 
@@ -128,3 +129,12 @@ def test_other_models_take_them_too():
         fitted = likely.fit(name, table(200), train=likely.TrainConfig(epochs=1, seed=0), calibrate="none")
         assert np.isfinite(fitted.log_prob(table(10))).all()
         assert set(fitted.sample(20)["city"]) <= set(CITIES)
+
+
+def test_a_gap_that_nothing_goes_on_from_is_told_by_row_and_column_of_the_caller():
+    rows = table(3000)
+    fitted = likely.fit("made", table(), train=likely.TrainConfig(epochs=0.1, seed=0), calibrate="none")
+    rows.loc[2500, "height"] = np.nan
+    for ask in (fitted.restore, lambda y: fitted.draw_restorations(y, 3)):
+        with pytest.raises(UserError, match='in row 2500 column "height" is missing and column "city", which comes'):
+            ask(rows)

@@ -8,6 +8,7 @@ from likely.cli.screen import clean
 from likely.errors import UserError
 
 if TYPE_CHECKING:
+    from likely.contract import Model
     from likely.corruptions import Corruption
     from likely.data import Schema
     from likely.fitted import Fitted
@@ -43,12 +44,19 @@ def draw_restorations(
         else:
             draws = fitted.draw_restorations(shown, n, seed=seed)
             _write_draws(output, draws, fitted.schema, places_of(rows))
-    what = "restored rows (means, in the units of the data)" if n is None else f"rows, drawn {n} times over,"
+    what = restored_rows(fitted.model) if n is None else f"rows, drawn {n} times over,"
     print(f"{len(rows):,} {what} are in {clean(output)}")
     if uncertainty is not None:
         with watched(rows, f"drawing {source}") as shown:
             write_rows(uncertainty, fitted.restoration_spread(shown, seed=seed), fitted.schema)
         print(f"Their standard deviations, 0 of what was there, are in {clean(uncertainty)}")
+
+
+def restored_rows(model: "Model") -> str:
+    """What `restore` gives of a model, in words."""
+    from likely.contract import Sequential
+
+    return f"restored rows ({'a draw each' if isinstance(model, Sequential) else 'means'}, in the units of the data)"
 
 
 def _write_draws(output: str, draws: list[Any], schema: "Schema", places: dict[str, Any]) -> None:

@@ -77,7 +77,7 @@ def restore(
     arrays, and transparent pixels of images; they are filled in, and all else in their row stays. Images may be of
     any size, and are written under their own names.
     """
-    from likely.cli.imputing import draw_restorations
+    from likely.cli.imputing import draw_restorations, restored_rows
     from likely.contract import Restorer
     from likely.data.folders import is_image_name
 
@@ -91,7 +91,7 @@ def restore(
         n = _restore_images(fitted, source, output, happened)
         what = f"{n:,} restored {'image' if n == 1 else 'images'}"
     else:
-        what = f"{_restore_rows(fitted, source, output, happened):,} restored rows (means, in the units of the data)"
+        what = f"{_restore_rows(fitted, source, output, happened):,} {restored_rows(model)}"
     print(f"{what} {'is' if what.startswith('1 ') else 'are'} in {clean(output)}")
     undone = happened or model.corruption
     if undone is not None:
