@@ -9,9 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from likely.adversarial import Hinge
+from likely.boltzmann import ContrastiveDivergence, GaussianUnits, ParallelTempering
 from likely.contract import Model
 from likely.corruptions import Downsampling, Erasing, GaussianNoise
 from likely.distortions import SSIM, CrossEntropy
+from likely.flows import IAF, MAF, NICE, Glow, NeuralSpline, RealNVP, VariationalDequantization
 from likely.likelihoods import (
     Bernoulli,
     Categorical,
@@ -27,18 +30,25 @@ from likely.models import (
     NADE,
     PCA,
     PPCA,
+    RBM,
     VAE,
+    AdversarialAutoencoder,
     Autoencoder,
     DenoisingAutoencoder,
+    DequantizingFlow,
+    Flow,
+    FlowMatching,
     GatedPixelCNN,
     LadderVAE,
     PixelCNN,
     PixelRNN,
 )
 from likely.networks import MLP, Convolutional, FullResolution, WhatWhere
+from likely.networks.residual_mlp import ResidualMLP
+from likely.networks.unet import UNet
 from likely.penalties import Contractive, KSparse
-from likely.variational import FlowPrior, FullNormal, InverseAutoregressive, NormalMixture, VampPrior
-from tests.little_models import LittleAutoregressive, LittleGAN, LittleRBM
+from likely.variational import FlowPrior, FullNormal, InverseAutoregressive, NormalMixture, RingOfNormals, VampPrior
+from tests.little_models import LittleAutoregressive, LittleGAN
 
 N_ROWS = 40
 
@@ -92,12 +102,28 @@ def unit(*shape: int) -> Callable[[], Tensor]:
     return lambda: torch.rand(N_ROWS, *shape)
 
 
+def wide(n: int) -> Callable[[], Tensor]:
+    """Real numbers some of which lie where tails are."""
+    return lambda: 6 * (real(n)() - 0.5)
+
+
 def awake(model: Model) -> Model:
     """With weights everywhere: bijections start as the identity, which many a mistake leaves as it is."""
     with torch.no_grad():
         for parameter in model.parameters():
             if not parameter.any():
                 parameter.normal_(0, 0.15)
+    return model
+
+
+def livened(model: Model) -> Model:
+    """With weights that matter, buffers too: an energy starts as good as flat."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.5 * torch.randn_like(parameter))
+        for name, buffer in model.named_buffers():
+            if name.endswith(("hidden_offset", "ones")):
+                buffer.uniform_(0.2, 0.8)
     return model
 
 
@@ -286,6 +312,17 @@ ZOO: dict[str, Entry] = {
         levels(3, 1, 9),
         "gated_pixel_cnn",
     ),
+    "flow-matching": Entry(
+        lambda: awake(FlowMatching((4,), network=ResidualMLP(8, 2), guidance_steps=6)), real(4), "flow_matching"
+    ),
+    "flow-matching-hutchinson": Entry(
+        lambda: awake(FlowMatching((2, 5), network=ResidualMLP(8, 1), steps=3, guidance_steps=6, max_exact_trace=9)),
+        real(2, 5),
+        "flow_matching",
+    ),
+    "flow-matching-image": Entry(
+        lambda: awake(FlowMatching((1, 5, 4), network=UNet((4, 6)), guidance_steps=6)), real(1, 5, 4), "flow_matching"
+    ),
     "gsn-bits": Entry(
         lambda: GSN((1, 2, 2), 4, network=SMALL, walkback=2, burn_in=5, likelihood=Bernoulli()),
         levels(2, 1, 2, 2),
@@ -297,9 +334,58 @@ ZOO: dict[str, Entry] = {
         columns(1, 3, 1, 2),
         "gsn",
     ),
+    "flow": Entry(lambda: awake(Flow((4,), design=NeuralSpline(2, (12,), 4, 6))), wide(4), "flow"),
+    "flow-coupling": Entry(lambda: awake(Flow((5,), design=NeuralSpline(2, (8,), 4, 6, True))), wide(5), "flow"),
+    "flow-nice": Entry(lambda: awake(Flow((5,), design=NICE(3, (8,)))), real(5), "flow"),
+    "flow-real-nvp": Entry(lambda: awake(Flow((5,), design=RealNVP(3, (8,), 0.1))), real(5), "flow"),
+    "flow-maf": Entry(lambda: awake(Flow((4,), design=MAF(2, (12,)))), real(4), "flow"),
+    "flow-iaf": Entry(lambda: awake(Flow((4,), design=IAF(2, (12,)))), real(4), "flow"),
+    "flow-one": Entry(lambda: awake(Flow((1,), design=NeuralSpline(1, (8,), 4, 6))), wide(1), "flow"),
+    "flow-unit": Entry(
+        lambda: awake(Flow((3,), design=NeuralSpline(1, (8,), 4, 6), bounds=(0.0, 1.0))), unit(3), "flow"
+    ),
+    "flow-glow": Entry(lambda: awake(Flow((2, 4, 3), design=Glow(2, 4))), real(2, 4, 3), "flow"),
+    "flow-glow-signal": Entry(lambda: awake(Flow((1, 6), design=Glow(2, 4), bounds=(0.0, 1.0))), unit(1, 6), "flow"),
+    "flow-real-nvp-image": Entry(lambda: awake(Flow((1, 4, 2), design=RealNVP(2))), real(1, 4, 2), "flow"),
+    "dequantizing-levels": Entry(
+        lambda: awake(DequantizingFlow((1, 1, 2), levels=4, design=Glow(2, 4))), levels(4, 1, 1, 2), "dequantizing_flow"
+    ),
+    "dequantizing-variational": Entry(
+        lambda: awake(
+            DequantizingFlow(
+                (1, 1, 2), levels=4, design=Glow(2, 4), dequantization=VariationalDequantization(layers=2, width=4)
+            )
+        ),
+        levels(4, 1, 1, 2),
+        "dequantizing_flow",
+    ),
+    "dequantizing-vector": Entry(
+        lambda: awake(
+            DequantizingFlow(
+                (3,), levels=5, design=RealNVP(2, (8,)), dequantization=VariationalDequantization(layers=2, width=6)
+            )
+        ),
+        levels(5, 3),
+        "dequantizing_flow",
+    ),
+    "aae": Entry(lambda: AdversarialAutoencoder((5,), 2, width=8), real(5), "aae"),
+    "aae-bits": Entry(
+        lambda: AdversarialAutoencoder(
+            (1, 2, 2), 2, network=SMALL, likelihood=Bernoulli(), prior=RingOfNormals(4), game=Hinge(), width=8
+        ),
+        levels(2, 1, 2, 2),
+        "aae",
+    ),
     "little-autoregressive": Entry(lambda: LittleAutoregressive((1, 2, 2)), levels(2, 1, 2, 2)),
     "little-gan": Entry(lambda: LittleGAN((2,)), real(2)),
-    "little-rbm": Entry(lambda: LittleRBM((1, 2, 2)), levels(2, 1, 2, 2)),
+    "rbm-bits": Entry(lambda: livened(RBM((1, 2, 2), 5, burn_in=30)), levels(2, 1, 2, 2), "rbm"),
+    "rbm-divergence": Entry(
+        lambda: livened(RBM((1, 2, 2), 5, learning=ContrastiveDivergence(2), burn_in=30)), levels(2, 1, 2, 2), "rbm"
+    ),
+    "rbm-tempered": Entry(
+        lambda: livened(RBM((4,), 5, learning=ParallelTempering(3, 6), burn_in=30)), levels(2, 4), "rbm"
+    ),
+    "rbm-real": Entry(lambda: livened(RBM((5,), 6, visible=GaussianUnits(), burn_in=30)), real(5), "rbm"),
 }
 
 

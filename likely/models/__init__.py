@@ -1,7 +1,11 @@
 """Models: one file each, and no model imports another."""
 
+from likely.models.adversarial_autoencoder import AdversarialAutoencoder
 from likely.models.autoencoder import Autoencoder
 from likely.models.denoising_autoencoder import DenoisingAutoencoder
+from likely.models.dequantizing_flow import DequantizingFlow
+from likely.models.flow import Flow
+from likely.models.flow_matching import FlowMatching
 from likely.models.gated_pixel_cnn import GatedPixelCNN
 from likely.models.gsn import GSN
 from likely.models.ladder_vae import LadderVAE
@@ -11,6 +15,7 @@ from likely.models.pca import PCA
 from likely.models.pixel_cnn import PixelCNN
 from likely.models.pixel_rnn import PixelRNN
 from likely.models.ppca import PPCA
+from likely.models.rbm import RBM
 from likely.models.vae import VAE
 
 __all__ = [
@@ -19,9 +24,14 @@ __all__ = [
     "NADE",
     "PCA",
     "PPCA",
+    "RBM",
     "VAE",
+    "AdversarialAutoencoder",
     "Autoencoder",
     "DenoisingAutoencoder",
+    "DequantizingFlow",
+    "Flow",
+    "FlowMatching",
     "GatedPixelCNN",
     "LadderVAE",
     "PixelCNN",

@@ -75,6 +75,10 @@ class Codec(nn.Module, abc.ABC):
         """
 
     @abc.abstractmethod
+    def encoder_parameters(self) -> tuple[nn.Parameter, ...]:
+        """Those that `encode` depends on; a tied decoder's are among them."""
+
+    @abc.abstractmethod
     def layers(self) -> tuple[Layer, ...]:
         """The pair cut into layers, from x to the code, that can be trained one by one.
 
@@ -148,6 +152,10 @@ class DeepCodec(Codec):
         z = bottleneck(self.encode(x, condition))
         return z, self.decode(z, condition)
 
+    def encoder_parameters(self) -> tuple[nn.Parameter, ...]:
+        """As `Codec.encoder_parameters`."""
+        return parameters_of(self.features, self.head, self.linear_encoder)
+
     def layers(self) -> tuple[Layer, ...]:
         """As `Codec.layers`."""
         if self.linear_encoder is not None:
@@ -195,6 +203,11 @@ def dense_code_layer(codec: Codec) -> tuple[nn.Linear, Activation] | None:
     names = [name for name, kind in ACTIVATIONS.items() if type(codec.code_activation) is kind]
     deep = next(codec.features.parameters(), None) is not None
     return None if deep or not names else (codec.head, names[0])
+
+
+def parameters_of(*modules: nn.Module | None) -> tuple[nn.Parameter, ...]:
+    """The parameters of some modules, one after another."""
+    return tuple(parameter for module in modules if module is not None for parameter in module.parameters())
 
 
 def last_layer(network: nn.Module) -> nn.Module:

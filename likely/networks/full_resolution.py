@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from likely.contract import Shape
 from likely.networks.activations import ACTIVATIONS, Activation
-from likely.networks.codec import Bottleneck, Codec, Layer, Network
+from likely.networks.codec import Bottleneck, Codec, Layer, Network, parameters_of
 from likely.networks.convolutions import CONVOLUTIONS, ChannelsLast, ResidualBlock, check_is_map, cropped
 
 
@@ -63,6 +63,10 @@ class FullResolutionCodec(Codec):
         """As `Codec.through`: nothing but the code is handed over."""
         z = bottleneck(self.encode(x, condition))
         return z, self.decode(z, condition)
+
+    def encoder_parameters(self) -> tuple[nn.Parameter, ...]:
+        """As `Codec.encoder_parameters`."""
+        return parameters_of(self.features)
 
     def layers(self) -> tuple[Layer, ...]:
         """As `Codec.layers`: this network cannot be cut."""

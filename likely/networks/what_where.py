@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from likely.contract import Shape
 from likely.networks.activations import ACTIVATIONS, Activation
-from likely.networks.codec import Bottleneck, Codec, Layer, Network, beside
+from likely.networks.codec import Bottleneck, Codec, Layer, Network, beside, parameters_of
 from likely.networks.convolutions import CONVOLUTIONS, ChannelsLast, check_is_map, cropped, halved_sizes, keep_variance
 
 POOL = 2
@@ -72,6 +72,10 @@ class WhatWhereCodec(Codec):
         code, places = self._encode(x, condition)
         z = bottleneck(code)
         return z, self._decode(z, condition, places)
+
+    def encoder_parameters(self) -> tuple[nn.Parameter, ...]:
+        """As `Codec.encoder_parameters`."""
+        return parameters_of(self.encoder, self.hidden, self.head)
 
     def layers(self) -> tuple[Layer, ...]:
         """As `Codec.layers`: this network cannot be cut."""

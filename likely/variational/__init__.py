@@ -33,6 +33,7 @@ from likely.variational.priors import (
     StandardNormal,
     VampPrior,
 )
+from likely.variational.shaped_priors import RingOfNormals, ShapedModule, ShapedPrior, SwissRoll
 
 __all__ = [
     "ELBO",
@@ -56,8 +57,12 @@ __all__ = [
     "OneDraw",
     "Posterior",
     "Prior",
+    "RingOfNormals",
+    "ShapedModule",
+    "ShapedPrior",
     "Standard",
     "StandardNormal",
+    "SwissRoll",
     "Transported",
     "VampPrior",
     "WarmUp",

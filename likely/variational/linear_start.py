@@ -20,7 +20,7 @@ def start_as_probabilistic_pca(
     """Makes a linear path the probabilistic PCA of rows, whose posterior is exact; does nothing where there is none.
 
     Args:
-        codec: gives the location, then the log-scale of z_size values, and whatever else.
+        codec: gives the location, then the log-scale of z_size values, and whatever else; or the location alone.
         likelihood: of x given z; anything but a Gaussian is left to start as it is.
         batch: rows, without NaN.
         z_size: of the code.
@@ -47,7 +47,7 @@ def start_as_probabilistic_pca(
             parameter.zero_()
         encoder.weight[:z_size] = gain[:, None] * found.components
         encoder.bias[:z_size] = -gain * (found.components @ found.mean)
-        encoder.bias[z_size : 2 * z_size] = -0.5 * precision.log()
+        encoder.bias[z_size : 2 * z_size] = (-0.5 * precision.log())[: len(encoder.bias) - z_size]
         decoder.weight[:n_values] = found.components.T * (variances - noise).sqrt()
         decoder.bias[:n_values] = found.mean
         decoder.bias[n_values:] = raw_scale
