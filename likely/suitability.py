@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import torch
 
+from likely.boltzmann import VisibleUnits, default_units
 from likely.contract import ClosedFormFitted, Density, ExactDensity, TakesMissing
 from likely.data import Schema, Source
 from likely.data.augmentation import augmented
@@ -16,8 +17,16 @@ from likely.rng import preserved
 
 
 def completed(spec: Spec, schema: Schema) -> tuple[Spec, list[str]]:
-    """Fills in the likelihood that the data's domain calls for, or its columns, where the caller named none."""
+    """Fills in what the data's domain calls for where the caller named none: the likelihood or its columns, bounds."""
     known, given = arguments_of(model_class(spec.name)), spec.arguments
+    bounds = bounds_of(schema)
+    if "bounds" in known and given.get("bounds") is None and bounds is not None:
+        low, high = bounds
+        spec, chosen = completed(Spec(spec.name, **{**given, "bounds": bounds}), schema)
+        return spec, [f"bounds {low:.4g} to {high:.4g}: the data is {schema.domain}", *chosen]
+    if "visible" in known and given.get("visible") is None:
+        units = default_units(schema.domain)
+        return Spec(spec.name, **{**given, "visible": units}), [f"visible units {units}: the data is {schema.domain}"]
     named = given.get("likelihood")
     if isinstance(named, Columns) and not named.widths:
         return Spec(spec.name, **{**given, "likelihood": replace(named, widths=schema.widths)}), []
@@ -27,6 +36,14 @@ def completed(spec: Spec, schema: Schema) -> tuple[Spec, list[str]]:
     likelihood = default_likelihood(schema.domain, schema.levels, widths=schema.widths, exact=exact)
     chosen = f"likelihood {likelihood}: the data is {schema.domain}"
     return Spec(spec.name, **{**given, "likelihood": likelihood}), [chosen]
+
+
+def bounds_of(schema: Schema) -> tuple[float, float] | None:
+    """Between which numbers all values lie that a continuous density sees; None where they may be any."""
+    if schema.domain == "real":
+        return None
+    half = 0.5 / (schema.levels - 1) if schema.levels > 1 else 0.0  # whole values are spread over their bins
+    return -half, 1 + half
 
 
 def check_fits(spec: Spec, schema: Schema) -> None:
@@ -40,9 +57,26 @@ def check_fits(spec: Spec, schema: Schema) -> None:
             f"{spec.name} takes no missing values, and these columns have some: {', '.join(missing)}. "
             f"Fit a model that does (vae), or fill them in"
         )
+    _check_bounds(spec, schema)
     for value in spec.arguments.values():
         if isinstance(value, Likelihood | Distortion):
             value.check(schema.domain, schema.levels)
+        elif isinstance(value, VisibleUnits):
+            value.check(schema.domain)
+
+
+def _check_bounds(spec: Spec, schema: Schema) -> None:
+    """Refuses bounds that some rows of such data lie beyond: a density is told of these as if they lay within."""
+    bounds, expected = spec.arguments.get("bounds"), bounds_of(schema)
+    if bounds is None or (expected is not None and bounds[0] <= expected[0] and bounds[1] >= expected[1]):
+        return
+    if expected is None:
+        raise DataError(f"found bounds {bounds}, and the data is real, standardized and without any; leave bounds out")
+    low, high = expected
+    raise DataError(
+        f"found bounds {bounds}, and in the model the data lies from {low:.4g} to {high:.4g}; leave bounds out, and "
+        "they are found"
+    )
 
 
 def _check_categories(spec: Spec, schema: Schema) -> None:

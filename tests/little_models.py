@@ -1,4 +1,4 @@
-"""Families as small as they come: three that are not built yet, and one whose every number is known by formula."""
+"""Families as small as they come: two that are not built yet, and one whose every number is known by formula."""
 
 import math
 from collections.abc import Mapping
@@ -11,8 +11,6 @@ from torch import Tensor, nn
 from likely.contract import (
     Belief,
     Decoder,
-    Encoder,
-    Energy,
     ExactDensity,
     GradientFitted,
     LatentDensity,
@@ -84,41 +82,6 @@ class LittleGAN(NoHeldOutObjective, Decoder, Sampler):
 
     def _sample(self, n: int, condition: Tensor | None) -> Tensor:
         return self._decode(torch.randn(n, self.z_size, dtype=next(self.parameters()).dtype), None)
-
-
-@final
-class LittleRBM(NoHeldOutObjective, Encoder, Decoder, Sampler, Energy):
-    """Bits, hidden bits and one step of contrastive divergence (Hinton, 2002)."""
-
-    def __init__(self, x_shape: Shape, z_size: int = 4) -> None:
-        super().__init__(x_shape)
-        self.z_size, self.z_shape, n = z_size, (z_size,), math.prod(x_shape)
-        self.weight = nn.Parameter(0.1 * torch.randn(n, z_size))
-        self.visible, self.hidden = nn.Parameter(torch.zeros(n)), nn.Parameter(torch.zeros(z_size))
-
-    def _energy(self, x: Tensor, condition: Tensor | None) -> Tensor:
-        v = x.flatten(1)
-        return -v @ self.visible - F.softplus(v @ self.weight + self.hidden).sum(1)
-
-    @torch.no_grad()
-    def gibbs(self, x: Tensor, steps: int) -> Tensor:
-        for _ in range(steps):
-            h = torch.bernoulli(self._encode(x, None))
-            x = torch.bernoulli(self._decode(h, None))
-        return x
-
-    def _objective(self, x: Tensor, condition: Tensor | None, player: str) -> Objective:
-        return Objective(self._energy(x, None) - self._energy(self.gibbs(x, 1), None))
-
-    def _encode(self, x: Tensor, condition: Tensor | None) -> Tensor:
-        return (x.flatten(1) @ self.weight + self.hidden).sigmoid()
-
-    def _decode(self, z: Tensor, condition: Tensor | None) -> Tensor:
-        return (z @ self.weight.T + self.visible).sigmoid().view(-1, *self.x_shape)
-
-    def _sample(self, n: int, condition: Tensor | None) -> Tensor:
-        start = torch.bernoulli(torch.full((n, *self.x_shape), 0.5, dtype=self.weight.dtype))
-        return self.gibbs(start, 500)
 
 
 class LittleBelief:

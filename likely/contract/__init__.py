@@ -7,6 +7,7 @@ logarithms, in nats, of x as the model is given it. Values (NaN, range) are chec
 `likely.fitted`, not here.
 """
 
+from likely.contract.annealing import AnnealedEnergy, AnnealingPath
 from likely.contract.codes import Decoder, Encoder, Reconstructor
 from likely.contract.densities import (
     MAX_ROWS_AT_ONCE,
@@ -48,6 +49,8 @@ CAPABILITIES: tuple[type[Model], ...] = (
 __all__ = [
     "CAPABILITIES",
     "MAX_ROWS_AT_ONCE",
+    "AnnealedEnergy",
+    "AnnealingPath",
     "Batch",
     "Belief",
     "BoundedDensity",

@@ -181,18 +181,3 @@ def test_entropy_of_samples_matches_the_density(name):
     first, second = (-model.log_prob(model.sample(20_000)) for _ in range(2))
     error = (first.std() + second.std()) / math.sqrt(20_000)
     assert abs(first.mean() - second.mean()) < 5 * error
-
-
-@torch.no_grad()
-def test_an_energy_orders_states_as_enumeration_does():
-    model = ZOO["little-rbm"].model()
-    with torch.random.fork_rng():
-        torch.manual_seed(3)
-        for parameter in model.parameters():
-            parameter.copy_(torch.randn_like(parameter))
-    v = torch.tensor(list(itertools.product((0.0, 1.0), repeat=4)), dtype=torch.float64)
-    h = v.clone()
-    joint = v @ model.weight @ h.T + (v @ model.visible)[:, None] + (h @ model.hidden)[None]
-    log_p = joint.logsumexp(1) - joint.flatten().logsumexp(0)
-    difference = model.energy(v.view(16, 1, 2, 2)) + log_p
-    assert torch.allclose(difference, difference[:1].expand(16), atol=1e-10)

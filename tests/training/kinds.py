@@ -10,11 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from likely.boltzmann import ParallelTempering, PersistentChains
 from likely.contract import GradientFitted, Model, NoHeldOutObjective, Objective, Player
 from likely.data import infer_schema, open_source
 from likely.data.feed import Feed, SourceFeed, TensorFeed
 from likely.likelihoods import Bernoulli, Gaussian
-from likely.models import VAE, Autoencoder
+from likely.models import RBM, VAE, Autoencoder
 from likely.networks import MLP
 from likely.rng import seeded
 from likely.training import TrainConfig, train
@@ -27,7 +28,7 @@ from likely.variational import (
     NormalMixture,
     VampPrior,
 )
-from tests.little_models import LittleAutoregressive, LittleGAN, LittleRBM
+from tests.little_models import LittleAutoregressive, LittleGAN
 
 N_ROWS = 100
 SMALL = MLP((8,), activation="tanh")
@@ -133,7 +134,8 @@ KINDS: dict[str, Kind] = {
     "autoencoder": Kind(lambda: Autoencoder((4,), 2, network=SMALL), real),
     "autoregressive": Kind(lambda: LittleAutoregressive((4,)), bits),
     "gan": Kind(lambda: LittleGAN((2,)), lambda: real(2)),
-    "rbm": Kind(lambda: LittleRBM((4,)), bits),
+    "rbm": Kind(lambda: RBM((4,), 4, learning=PersistentChains(10)), bits),
+    "rbm-tempered": Kind(lambda: RBM((4,), 4, learning=ParallelTempering(3, 5)), bits),
     "restless": Kind(lambda: Restless((4,)), real),
     "two-halves": Kind(lambda: TwoHalves((4,)), real),
 }
