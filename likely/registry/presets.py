@@ -153,5 +153,41 @@ PRESETS: dict[str, Preset] = {
         {"recurrence": "row"},
         "Pixel Recurrent Neural Networks (van den Oord et al., ICML 2016), section 3.1",
     ),
+    "nice": Preset(
+        "flow",
+        {"design": "NICE()"},
+        "NICE: Non-linear Independent Components Estimation (Dinh et al., ICLR 2015 workshop)",
+    ),
+    "real-nvp": Preset(
+        "flow", {"design": "RealNVP()"}, "Density estimation using Real NVP (Dinh et al., ICLR 2017)"
+    ),
+    "maf": Preset(
+        "flow",
+        {"design": "MAF()"},
+        "Masked Autoregressive Flow for Density Estimation (Papamakarios et al., NeurIPS 2017)",
+    ),
+    "iaf": Preset(
+        "flow",
+        {"design": "IAF()"},
+        "Improved Variational Inference with Inverse Autoregressive Flow (Kingma et al., NeurIPS 2016)",
+    ),
+    "neural-spline-flow": Preset(
+        "flow", {"design": "NeuralSpline(coupling=True)"}, "Neural Spline Flows (Durkan et al., NeurIPS 2019)"
+    ),
+    "lsgan": Preset(
+        "gan",
+        {"game": "LeastSquares()"},
+        "Least Squares Generative Adversarial Networks (Mao et al., ICCV 2017)",
+    ),
+    "wgan-gp": Preset(
+        "gan",
+        {"game": "Wasserstein()"},
+        "Improved Training of Wasserstein GANs (Gulrajani et al., NeurIPS 2017)",
+    ),
+    "sngan": Preset(
+        "gan",
+        {"game": "Hinge()"},
+        "Spectral Normalization for Generative Adversarial Networks (Miyato et al., ICLR 2018)",
+    ),
 }
 """Every preset by name."""
