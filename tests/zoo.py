@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from likely.adversarial import Hinge
+from likely.adversarial import Hinge, LeastSquares, Wasserstein
 from likely.boltzmann import ContrastiveDivergence, GaussianUnits, ParallelTempering
 from likely.contract import Model
 from likely.corruptions import Downsampling, Erasing, GaussianNoise
@@ -25,6 +25,8 @@ from likely.likelihoods import (
     GaussianMixture,
 )
 from likely.models import (
+    DBN,
+    GAN,
     GSN,
     MADE,
     NADE,
@@ -32,6 +34,7 @@ from likely.models import (
     PPCA,
     RBM,
     VAE,
+    VAEGAN,
     AdversarialAutoencoder,
     Autoencoder,
     DenoisingAutoencoder,
@@ -39,6 +42,7 @@ from likely.models import (
     Flow,
     FlowMatching,
     GatedPixelCNN,
+    InfoGAN,
     LadderVAE,
     PixelCNN,
     PixelRNN,
@@ -376,6 +380,24 @@ ZOO: dict[str, Entry] = {
         levels(2, 1, 2, 2),
         "aae",
     ),
+    "gan": Entry(lambda: GAN((2,), 3, width=8), real(2), "gan"),
+    "gan-pixels": Entry(lambda: GAN((1, 4, 4), 3, width=8, game=Hinge(), bounds=(0.0, 1.0)), levels(5, 1, 4, 4), "gan"),
+    "gan-least-squares": Entry(lambda: GAN((2,), 3, width=8, game=LeastSquares()), real(2), "gan"),
+    "gan-convolutional": Entry(
+        lambda: GAN((2, 16, 17), 3, width=2, game=Wasserstein(), bounds=(0.0, 1.0)), unit(2, 16, 17), "gan"
+    ),
+    "gan-residual": Entry(
+        lambda: GAN((3, 33, 32), 3, width=2, game=Hinge(), bounds=(0.0, 1.0)), unit(3, 33, 32), "gan"
+    ),
+    "info-gan": Entry(
+        lambda: InfoGAN((3,), categories=(3, 2), n_continuous=1, noise_size=2, width=8), real(3), "info_gan"
+    ),
+    "vae-gan": Entry(lambda: VAEGAN((5,), 2, width=8), real(5), "vae_gan"),
+    "vae-gan-image": Entry(
+        lambda: VAEGAN((2, 17, 16), 2, width=4, bounds=(0.0, 1.0)),
+        unit(2, 17, 16),
+        "vae_gan",
+    ),
     "little-autoregressive": Entry(lambda: LittleAutoregressive((1, 2, 2)), levels(2, 1, 2, 2)),
     "little-gan": Entry(lambda: LittleGAN((2,)), real(2)),
     "rbm-bits": Entry(lambda: livened(RBM((1, 2, 2), 5, burn_in=30)), levels(2, 1, 2, 2), "rbm"),
@@ -385,6 +407,8 @@ ZOO: dict[str, Entry] = {
     "rbm-tempered": Entry(
         lambda: livened(RBM((4,), 5, learning=ParallelTempering(3, 6), burn_in=30)), levels(2, 4), "rbm"
     ),
+    "dbn-bits": Entry(lambda: livened(DBN((1, 2, 2), (3, 5), burn_in=30)), levels(2, 1, 2, 2), "dbn"),
+    "dbn-real": Entry(lambda: livened(DBN((5,), (4, 3, 4), visible=GaussianUnits(), burn_in=30)), real(5), "dbn"),
     "rbm-real": Entry(lambda: livened(RBM((5,), 6, visible=GaussianUnits(), burn_in=30)), real(5), "rbm"),
 }
 

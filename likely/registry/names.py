@@ -29,7 +29,9 @@ MODELS: dict[str, str | type] = {
     "dequantizing_flow": "likely.models.dequantizing_flow:DequantizingFlow",
     "gsn": "likely.models.gsn:GSN",
     "aae": "likely.models.adversarial_autoencoder:AdversarialAutoencoder",
+    "vae_gan": "likely.models.vae_gan:VAEGAN",
     "rbm": "likely.models.rbm:RBM",
+    "dbn": "likely.models.dbn:DBN",
     "gan": "likely.models.gan:GAN",
     "info_gan": "likely.models.info_gan:InfoGAN",
 }
