@@ -46,29 +46,31 @@ class MarkovSampler(Sampler):
 
     @final
     @torch.no_grad()
-    def chain(self, n: int, n_steps: int, condition: Tensor | None = None) -> Tensor:
-        """The first `n_steps` states of n independent chains, burn-in included: where each has gone to, step by step.
+    def chain(self, n: int, n_steps: int, condition: Tensor | None = None, *, skip: int = 0) -> Tensor:
+        """Consecutive states of n independent chains from where they begin, or from `skip` steps later on.
 
         Args:
             n: how many chains.
             n_steps: how many steps of each.
             condition: (n, *condition_shape), or None, as in `sample`; it stays the same along a chain.
+            skip: steps that are gone before the first that is given; `burn_in` for what counts as drawn.
 
         Returns:
-            (n_steps, n, *x_shape): the rows after one step, after two and so on.
+            (n_steps, n, *x_shape): the rows after skip + 1 steps, after skip + 2 and so on.
 
         Raises:
-            ValueError: if `n_steps` is smaller than 1, or the condition is wrong.
+            ValueError: if `n_steps` is smaller than 1 or `skip` than 0, or the condition is wrong.
         """
-        if n_steps < 1:
-            raise ValueError(f"n_steps must be at least 1, got {n_steps}")
+        if n_steps < 1 or skip < 0:
+            raise ValueError(f"n_steps must be at least 1 and skip at least 0, got {n_steps} and {skip}")
         condition = self.draw_conditions(n) if condition is None else condition
         self._check_condition(condition, n)
         state = self._begin(n, condition)
         states = []
-        for _ in range(n_steps):
+        for step in range(skip + n_steps):
             state = self._step(state, condition)
-            states.append(self._observe(state, condition))
+            if step >= skip:
+                states.append(self._observe(state, condition))
         return torch.stack(states)
 
     @abc.abstractmethod
