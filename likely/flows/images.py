@@ -15,8 +15,8 @@ from likely.bijections import (
     MultiScale,
     Permutation,
     Scale,
+    Spline,
     Squeeze,
-    Transformer,
 )
 from likely.contract import Shape
 from likely.flows.design import Design
@@ -42,17 +42,18 @@ class Glow(Design):
             by the shape.
         blocks: residual blocks of each network.
         dropout: the share of a network's last features that is left out at each training step.
-        transformer: of each value that moves.
+        bins: pieces of the spline that moves each value, where couplings are not affine; 0 leaves them affine.
         activation: of the networks.
 
-    Reference: Glow: Generative Flow with Invertible 1x1 Convolutions (Kingma & Dhariwal, 2018), arXiv:1807.03039
+    Reference: Glow: Generative Flow with Invertible 1x1 Convolutions (Kingma & Dhariwal, 2018), arXiv:1807.03039; with
+        splines, Neural Spline Flows (Durkan et al., 2019), arXiv:1906.04032, section 5.2
     """
 
     steps: int = 8
     width: int | None = None
     blocks: int = 1
     dropout: float = 0.0
-    transformer: Transformer = Affine()
+    bins: int = 0
     activation: Activation = "relu"
 
     def __post_init__(self) -> None:
@@ -64,7 +65,7 @@ class Glow(Design):
         check_has_sides("Glow", x_shape)
         coupling = partial(
             ImageCoupling,
-            transformer=self.transformer,
+            transformer=Spline(self.bins) if self.bins else Affine(),
             blocks=self.blocks,
             dropout=self.dropout,
             activation=self.activation,
@@ -100,7 +101,6 @@ def real_nvp_of_images(
     width: int | None = None,
     blocks: int = 1,
     dropout: float = 0.0,
-    transformer: Transformer = Affine(),
     activation: Activation = "relu",
 ) -> Bijection:
     """Couplings of chessboards, then of channels, with activation normalization before each, at several scales.
@@ -116,7 +116,6 @@ def real_nvp_of_images(
         width: channels of their networks before the first halving, twice as many after each; None chooses by the shape.
         blocks: residual blocks of each network.
         dropout: the share of a network's last features that is left out at each training step.
-        transformer: of each value that moves.
         activation: of the networks.
 
     Raises:
@@ -127,7 +126,6 @@ def real_nvp_of_images(
     check_has_sides("RealNVP", x_shape)
     coupling = partial(
         ImageCoupling,
-        transformer=transformer,
         blocks=blocks,
         dropout=dropout,
         activation=activation,
