@@ -24,6 +24,8 @@ def completed(spec: Spec, schema: Schema) -> tuple[Spec, list[str]]:
         low, high = bounds
         spec, chosen = completed(Spec(spec.name, **{**given, "bounds": bounds}), schema)
         return spec, [f"bounds {low:.4g} to {high:.4g}: the data is {schema.domain}", *chosen]
+    if "levels" in known and given.get("levels") is None and schema.levels:
+        return Spec(spec.name, **{**given, "levels": schema.levels}), [f"levels {schema.levels}: as the data has"]
     if "visible" in known and given.get("visible") is None:
         units = default_units(schema.domain)
         return Spec(spec.name, **{**given, "visible": units}), [f"visible units {units}: the data is {schema.domain}"]
@@ -58,6 +60,7 @@ def check_fits(spec: Spec, schema: Schema) -> None:
             f"Fit a model that does (vae), or fill them in"
         )
     _check_bounds(spec, schema)
+    _check_levels(spec, schema)
     for value in spec.arguments.values():
         if isinstance(value, Likelihood | Distortion):
             value.check(schema.domain, schema.levels)
@@ -77,6 +80,20 @@ def _check_bounds(spec: Spec, schema: Schema) -> None:
         f"found bounds {bounds}, and in the model the data lies from {low:.4g} to {high:.4g}; leave bounds out, and "
         "they are found"
     )
+
+
+def _check_levels(spec: Spec, schema: Schema) -> None:
+    """Refuses data without whole values, or with another number of them, where a model is of levels."""
+    if "levels" not in arguments_of(model_class(spec.name)):
+        return
+    if not schema.levels:
+        raise DataError(
+            f"{spec.name} is of whole values, and the data is {schema.domain}: {schema.values_text}; "
+            "fit a flow of real values (flow)"
+        )
+    given = spec.arguments.get("levels", schema.levels)
+    if given != schema.levels:
+        raise DataError(f"found levels={given}, and the data has {schema.levels}; leave levels out, and they are found")
 
 
 def _check_categories(spec: Spec, schema: Schema) -> None:
