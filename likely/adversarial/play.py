@@ -1,0 +1,30 @@
+"""A turn of the critic and a turn of the generator, for whatever makes and judges the rows."""
+
+import torch
+from torch import Tensor
+
+from likely.adversarial.collapse import told_apart, variety
+from likely.adversarial.games import Critic, Game
+from likely.contract import Objective
+
+
+def critic_turn(game: Game, critic: Critic, real: Tensor, fake: Tensor, *, judged: bool) -> Objective:
+    """What the critic lowers, with terms `loss` and `penalty`.
+
+    Args:
+        game: what it is after.
+        critic: rows (n, ...) to scores (n,), for a batch, and for two of the same conditions one after the other.
+        real: (batch, ...).
+        fake: (batch, ...), made rows, without a gradient.
+        judged: adds the term `told_apart`, which training steps need not pay for.
+    """
+    real_scores, fake_scores = critic(torch.cat([real, fake])).split(len(real))
+    loss, penalty = game.critic_loss(real_scores, fake_scores), game.penalty_of(critic, real, fake)
+    extra = told_apart(real_scores, fake_scores) if judged else {}
+    return Objective(loss + penalty, {"loss": loss, "penalty": penalty, **extra})
+
+
+def generator_turn(game: Game, critic: Critic, real: Tensor, fake: Tensor, *, judged: bool) -> Objective:
+    """What the generator lowers; where it is `judged`, with the terms of `variety`. Arguments as for `critic_turn`."""
+    loss = game.generator_loss(critic(fake))
+    return Objective(loss, {"loss": loss, **(variety(real, fake) if judged else {})})
