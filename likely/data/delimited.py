@@ -29,13 +29,21 @@ def read_csv(path: Path, name: str) -> pa.Table:
     _check_header(header, name)
     try:
         return pa.csv.read_csv(
-            pa.py_buffer(text.encode()),
+            _arrow_buffer(text),
             read_options=pa.csv.ReadOptions(block_size=_BLOCK_BYTES),
             parse_options=pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values='"' in text),
             convert_options=pa.csv.ConvertOptions(strings_can_be_null=True),
         )
     except pa.ArrowInvalid as error:
         raise _explained(text, delimiter, len(header), name, error) from None
+
+
+def _arrow_buffer(text: str) -> pa.Buffer:
+    """The text in memory of Arrow's own: its last reader may be a thread that outlives the interpreter, and then
+    letting go of Python's memory would abort the process (apache/arrow#34314)."""
+    sink = pa.BufferOutputStream()
+    sink.write(text.encode())
+    return sink.getvalue()
 
 
 def _decoded(path: Path, name: str) -> str:

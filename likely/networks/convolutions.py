@@ -100,5 +100,5 @@ def check_is_map(x_shape: Shape, network: str) -> None:
     if len(x_shape) not in (2, 3):
         raise ValueError(
             f"{network} takes images (channels, height, width) and signals (channels, length), got rows of shape "
-            f"{tuple(x_shape)}; MLP takes any shape"
+            f"{tuple(x_shape)}; for tables there are MLP among the networks, and made and nade among exact densities"
         )
