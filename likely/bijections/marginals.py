@@ -53,7 +53,7 @@ class Marginals(Bijection):
         self.low = nn.Parameter(torch.full((n, 2), -REACH))
         self.widths, self.heights = nn.Parameter(width), nn.Parameter(width.clone())
         self.log_slopes = nn.Parameter(torch.zeros(n, bins + 1))
-        self.tails = nn.Parameter(torch.full((n, 2), -1.0))
+        self.tails = nn.Parameter(torch.full((n, 2), 2.0))
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """As `Bijection.forward`; a context changes nothing."""

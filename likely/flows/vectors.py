@@ -178,12 +178,12 @@ class NeuralSpline(Design):
     Reference: Neural Spline Flows (Durkan et al., 2019), arXiv:1906.04032
     """
 
-    layers: int = 3
+    layers: int = 2
     hidden: tuple[int, ...] = (128, 128)
     bins: int = 8
     marginal_bins: int = 16
     coupling: bool = False
-    dropout: float = 0.1
+    dropout: float = 0.2
 
     def __post_init__(self) -> None:
         check_layers(self, self.layers)
