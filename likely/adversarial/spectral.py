@@ -37,8 +37,8 @@ class SpectralNorm(nn.Module):
         """The largest singular value of a weight, (), as far as it is known, with its gradient."""
         # An average over training steps, which is kept of critics like of everything else, shortens both.
         u, v = nn.functional.normalize(self.u, dim=0), nn.functional.normalize(self.v, dim=0)
-        with torch.autocast(weight.device.type, enabled=False):  # bfloat16 would be off by a hundredth
-            return u @ weight.flatten(1) @ v
+        # Value by value: as products of matrices these could run in bfloat16, and be off by a hundredth.
+        return (u.unsqueeze(1) * v * weight.flatten(1)).sum()
 
     @torch.no_grad()
     def iterate(self, weight: Tensor, n: int) -> None:

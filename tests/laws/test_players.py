@@ -1,0 +1,73 @@
+"""Players: while one of them moves, the others stand still."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from likely.contract import Batch, GradientFitted
+from likely.training import TrainConfig
+from likely.training.optimizer import PlayerOptimizer
+from tests.zoo import ZOO
+
+
+def players_of(name: str) -> list[str]:
+    model = ZOO[name].make()
+    return list(model.players()) if isinstance(model, GradientFitted) else []
+
+
+TURNS = [(name, player) for name in ZOO if len(players_of(name)) > 1 for player in players_of(name)]
+
+
+def of_others(model: GradientFitted, player: str) -> Iterator[tuple[str, Tensor]]:
+    """Parameters and buffers that are not the player's: buffers are whose the parameters are that they stand beside."""
+    own = {id(parameter) for parameter in model.players()[player].parameters}
+    for name, parameter in model.named_parameters():
+        if id(parameter) not in own:
+            yield name, parameter
+    for name, buffer in model.named_buffers():
+        module = beside(model, name)
+        if module is model or not {id(parameter) for parameter in module.parameters()} & own:
+            yield name, buffer
+
+
+def beside(model: nn.Module, name: str) -> nn.Module:
+    """The smallest module that holds a buffer and some parameter."""
+    path = name.split(".")[:-1]
+    while path and not list(model.get_submodule(".".join(path)).parameters()):
+        path.pop()
+    return model.get_submodule(".".join(path))
+
+
+@pytest.mark.parametrize(("name", "player"), TURNS)
+def test_a_step_leaves_the_others_parameters_buffers_and_gradients_alone(name: str, player: str) -> None:
+    model, x = ZOO[name].model(), ZOO[name].x()
+    assert isinstance(model, GradientFitted)
+    model.initialize(Batch(x))
+    optimizers = {each: PlayerOptimizer(model, it, TrainConfig()) for each, it in model.players().items()}
+    model.train()
+    before = {each: value.detach().clone() for each, value in of_others(model, player)}
+    own = {id(parameter) for parameter in model.players()[player].parameters}
+    for parameter in model.parameters():  # as training does while a player moves
+        parameter.requires_grad_(id(parameter) in own)
+    moved = {each: p.detach().clone() for each, p in optimizers[player].parameters.items()}
+    for _ in range(2):
+        optimizers[player].step(model(x, player=player).total, 1.0)
+    for each, value in of_others(model, player):
+        assert torch.equal(value, before[each]), each
+        assert value.grad is None, each
+    for each, parameter in optimizers[player].parameters.items():
+        assert not torch.equal(parameter, moved[each]), each
+
+
+@pytest.mark.parametrize("name", sorted({name for name, _ in TURNS}))
+def test_looking_at_rows_held_out_moves_nothing(name: str) -> None:
+    model, x = ZOO[name].model(), ZOO[name].x()
+    assert isinstance(model, GradientFitted)
+    before = {each: value.clone() for each, value in model.state_dict().items()}
+    with torch.no_grad():
+        for player in model.players():
+            model(x, player=player)
+    for each, value in model.state_dict().items():
+        assert torch.equal(value, before[each]), each
