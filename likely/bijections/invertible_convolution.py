@@ -36,15 +36,18 @@ class InvertibleConvolution(Bijection):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """As `Bijection.forward`; a context changes nothing."""
-        lower, upper = self._triangles()
-        return self._applied(self.get_buffer("permutation") @ lower @ upper, x)
+        # Never in bfloat16: what is rounded here would not be what the determinant is of, nor come back.
+        with torch.autocast(x.device.type, enabled=False):
+            lower, upper = self._triangles()
+            return self._applied(self.get_buffer("permutation") @ lower @ upper, x)
 
     def inverse(self, y: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """As `Bijection.inverse`; a context changes nothing."""
-        lower, upper = self._triangles()
-        halfway = torch.linalg.solve_triangular(lower, self.get_buffer("permutation").mT, upper=False)
-        x, log_det = self._applied(torch.linalg.solve_triangular(upper, halfway, upper=True), y)
-        return x, -log_det
+        with torch.autocast(y.device.type, enabled=False):
+            lower, upper = self._triangles()
+            halfway = torch.linalg.solve_triangular(lower, self.get_buffer("permutation").mT, upper=False)
+            x, log_det = self._applied(torch.linalg.solve_triangular(upper, halfway, upper=True), y)
+            return x, -log_det
 
     def _triangles(self) -> tuple[Tensor, Tensor]:
         one = torch.eye(len(self.lower), dtype=self.lower.dtype, device=self.lower.device)
@@ -52,10 +55,8 @@ class InvertibleConvolution(Bijection):
         return self.lower.tril(-1) + one, self.upper.triu(1) + scale.diag()
 
     def _applied(self, matrix: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        # Never in bfloat16: what is rounded here would not be what the determinant is of, nor come back.
-        with torch.autocast(x.device.type, enabled=False):
-            x = at_least_float32(x)
-            mixed = _convolve(x, matrix.to(x.dtype))
+        x = at_least_float32(x)
+        mixed = _convolve(x, matrix.to(x.dtype))
         return mixed, (math.prod(x.shape[2:]) * at_least_float32(self.log_scale).sum()).expand(len(x))
 
 

@@ -29,21 +29,23 @@ class Logit(Bijection):
     Reference: Density estimation using Real NVP (Dinh et al., 2017), arXiv:1605.08803, section 4.1
     """
 
-    def __init__(self, low: float, high: float, margin: float = 0.05) -> None:
+    def __init__(self, low: float, high: float, margin: float = 1e-5) -> None:
         super().__init__()
         if not high > low:
             raise ValueError(f"Logit needs low < high, got low={low:g} and high={high:g}")
         if not margin >= 0:
             raise ValueError(f"Logit: margin must not be negative, got {margin:g}")
         self.least = low - margin * (high - low)
-        self.width = (1 + 2 * margin) * (high - low)
+        self.most = high + margin * (high - low)
+        self.width = self.most - self.least
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """As `Bijection.forward`; a context changes nothing."""
         x = at_least_float32(x)
-        nearly_one = 1 - torch.finfo(x.dtype).eps
-        p = ((x - self.least) / self.width).clamp(torch.finfo(x.dtype).eps, nearly_one)
-        log_p, log_rest = p.log(), (-p).log1p()
+        nothing = torch.finfo(x.dtype).eps
+        log_p, log_rest = (
+            (part / self.width).clamp(nothing, 1 - nothing).log() for part in (x - self.least, self.most - x)
+        )
         return log_p - log_rest, self._summed(-log_p - log_rest)
 
     def inverse(self, y: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
