@@ -39,7 +39,7 @@ from likely.data.remains import completed_rows, read_remains, restored_to_rows, 
 from likely.errors import DataError, Unsupported, UserError
 from likely.registry import MODELS, Spec, model_class
 from likely.rng import preserved, restart
-from likely.tasks import DENSITY_SAMPLES, Calibration, Measure, log_density, measure_of, surprise
+from likely.tasks import Calibration, Measure, how_estimated, log_density, measure_of, surprise
 from likely.tasks.restoration import channels_left, draw_restorations, restore
 from likely.training import History
 
@@ -106,7 +106,9 @@ class Fitted:
 
     @property
     def density_mark(self) -> str:
-        """ "=" if `log_prob` is exact, "<=" if it is a bound: of the model, or by dequantization."""
+        """ "=" if `log_prob` is exact, "~" if an estimate, "<=" if a bound: of the model, or by dequantization."""
+        if self.measure is Measure.ESTIMATE:
+            return "~"
         exact = self.measure is Measure.EXACT and not self.schema.is_random(self.continuous)
         return "=" if exact else "<="
 
@@ -116,7 +118,7 @@ class Fitted:
         *,
         condition: Any = None,
         false_alarm_rate: float = DEFAULT_FALSE_ALARM_RATE,
-        n_samples: int = DENSITY_SAMPLES,
+        n_samples: int | None = None,
     ) -> Scores:
         """How unlikely each row is, with a p-value and a flag.
 
@@ -124,7 +126,8 @@ class Fitted:
             rows: like those of the fit: array, DataFrame, path or source.
             condition: labels of the rows, for a model that was fitted with them.
             false_alarm_rate: the share of ordinary rows that may be flagged.
-            n_samples: importance samples, where the density is known by a bound.
+            n_samples: importance samples where the density is known by a bound (16 by default), random lines where it
+                is an estimate (2).
 
         Returns:
             The scores.
@@ -134,26 +137,28 @@ class Fitted:
             Unsupported: if the model cannot judge rows.
         """
         numbers = self.surprise(rows, condition=condition, n_samples=n_samples)
+        about = how_estimated(self.model, n_samples)
         if self.calibration is None:
             unknown = np.full(len(numbers), np.nan)
             none = np.zeros(len(numbers), bool)
-            return Scores(numbers, unknown, none, self.measure, false_alarm_rate, "the model was not calibrated")
+            note = _joined_notes("the model was not calibrated", about)
+            return Scores(numbers, unknown, none, self.measure, false_alarm_rate, note)
         p_value = self.calibration.p_value(numbers)
-        note = self.calibration.shortage(false_alarm_rate)
+        note = _joined_notes(self.calibration.shortage(false_alarm_rate), about)
         is_novel = numbers > self.calibration.threshold(false_alarm_rate)
         return Scores(numbers, p_value, is_novel, self.measure, false_alarm_rate, note)
 
-    def surprise(self, rows: Any, *, condition: Any = None, n_samples: int = DENSITY_SAMPLES) -> np.ndarray:
+    def surprise(self, rows: Any, *, condition: Any = None, n_samples: int | None = None) -> np.ndarray:
         """The surprise of each row alone: (n,) float64; densities in the caller's units."""
         in_model = self._answer(
             rows, condition, lambda x, c: surprise(self.model, x, c, n_samples=n_samples), with_log_det=-1
         )
         return in_model.astype(np.float64)
 
-    def log_prob(self, rows: Any, *, condition: Any = None, n_samples: int = DENSITY_SAMPLES) -> np.ndarray:
+    def log_prob(self, rows: Any, *, condition: Any = None, n_samples: int | None = None) -> np.ndarray:
         """log p of each row in nats, a density in the caller's units or a probability of whole values.
 
-        `density_mark` says whether it is exact or a bound.
+        `density_mark` says whether it is exact, a bound or an estimate.
 
         Returns:
             (n,) float64.
@@ -507,6 +512,10 @@ class Fitted:
 
 def _tell_share(tell: Callable[[float], None], n: int, before: int, size: int, done: int, total: int) -> None:
     tell((before + size * done / total) / n)
+
+
+def _joined_notes(*notes: str) -> str:
+    return "; ".join(note for note in notes if note)
 
 
 def _joined(pieces: list[Tensor], source: Source) -> Tensor:

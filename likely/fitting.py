@@ -22,7 +22,7 @@ from likely.fitted import Fitted, one_hot
 from likely.registry import Spec, arguments_of, model_class, to_json
 from likely.rng import seeded
 from likely.suitability import check_augmentation, check_fits, completed
-from likely.tasks import Calibration
+from likely.tasks import Calibration, can_judge, rows_enough
 from likely.training import History, Progress, TrainConfig
 from likely.training import train as train_model
 from likely.training.descent import Store
@@ -55,6 +55,11 @@ class Recipe:
     schema: Schema
     config: TrainConfig
     condition: Tensor | None
+
+    @property
+    def judges(self) -> bool:
+        """Whether the model can say how unlikely a row is."""
+        return can_judge(model_class(self.spec.name))
 
     def build(self) -> Model:
         """A fresh model with the starting weights of the seed; closed forms compute in float64."""
@@ -192,7 +197,11 @@ def carry_out(
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Fitted:
     """Does what `prepare` prepared; `options` say how the data was opened, None where nobody can open it again."""
-    split, calibrate = choose_split(recipe.source, recipe.config.seed, calibrate, test)
+    if not recipe.judges and calibrate not in ("auto", "none"):
+        raise UserError(
+            f"{recipe.spec.name} cannot say how unlikely a row is, so there is nothing to calibrate; leave calibrate out"
+        )
+    split, calibrate = choose_split(recipe.source, recipe.config.seed, calibrate, test, judges=recipe.judges)
     fitted = fit_rows(recipe, split, store, on_progress)
     if calibrate == "cross-fitting":
         fitted.calibration = cross_fit(recipe, np.union1d(split.train, split.validation), on_progress)
@@ -207,9 +216,16 @@ def carry_out(
     return fitted
 
 
-def choose_split(source: Source, seed: int, calibrate: Calibrate, test: float) -> tuple[Split, Calibrate]:
-    """Which rows serve what, and where p-values come from; few rows calibrate by cross-fitting."""
-    if calibrate == "auto":
+def choose_split(
+    source: Source, seed: int, calibrate: Calibrate, test: float, *, judges: bool = True
+) -> tuple[Split, Calibrate]:
+    """Which rows serve what, and where p-values come from; few rows calibrate by cross-fitting.
+
+    A model that `judges` no row calibrates on none, unless somebody insists.
+    """
+    if calibrate == "auto" and not judges:
+        calibrate = "none"
+    elif calibrate == "auto":
         calibrate = "cross-fitting" if len(source) < FEW_ROWS else "held-out"
     share = 0.1 if calibrate == "held-out" else 0.0
     groups = source.groups
@@ -258,7 +274,9 @@ def _tell(on_progress: Callable[[Progress], None], doing: str, progress: Progres
 
 
 def _surprise_of(fitted: Fitted, recipe: Recipe, ids: np.ndarray) -> np.ndarray:
-    return fitted.surprise(Subset(recipe.source, ids))
+    n = rows_enough(fitted.model, len(ids))
+    some = ids[np.linspace(0, len(ids) - 1, n).round().astype(np.int64)] if n < len(ids) else ids
+    return fitted.surprise(Subset(recipe.source, some))
 
 
 def _info(
@@ -281,5 +299,5 @@ def _info(
             "stopped": history.stopped,
             "torch": torch.__version__,
         },
-        "chosen": [*chosen, *history.notes],
+        "chosen": [*chosen, *history.notes, *history.warnings],
     }

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from likely.contract import Encoder, Model
 from likely.data import Source
@@ -22,6 +23,9 @@ MEANS = "column means"
 MAX_VALUES = 50_000_000
 MAX_ROWS = 10_000
 """Rows that are looked at pixel by pixel: at most so many, and so many values."""
+
+N_SAMPLES = 1_000
+"""Samples that are drawn to be judged."""
 
 
 class Bench:
@@ -67,6 +71,21 @@ class Bench:
         """As many training rows."""
         return None if self.train is None else some_rows(self.train, self.schema.n_values)
 
+    def draws(self, fitted: Fitted) -> Tensor:
+        """New rows as a sampler gives them, for whoever judges samples: (n, *x_shape), those without finite values out.
+
+        The model under judgment draws once, however many look at its samples.
+        """
+        return self._own_draws if fitted is self.fitted else self._draws(fitted)
+
+    @functools.cached_property
+    def _own_draws(self) -> Tensor:
+        return self._draws(self.fitted)
+
+    def _draws(self, fitted: Fitted) -> Tensor:
+        drawn = fitted.see_samples(min(N_SAMPLES, max(1, MAX_VALUES // self.schema.n_values)))
+        return drawn[drawn.isfinite().flatten(1).all(1)]
+
     def seen(self, source: Source) -> np.ndarray:
         """Rows as the model sees them: (n, *x_shape), float64."""
         return self.fitted.see(source).double().numpy()
@@ -86,6 +105,10 @@ class Bench:
 
 def some_rows(source: Source, n_values: int) -> Source:
     """At most MAX_ROWS rows and MAX_VALUES values of a source, evenly spread."""
-    most = min(len(source), MAX_ROWS, max(1, MAX_VALUES // n_values))
+    return spread_rows(source, min(len(source), MAX_ROWS, max(1, MAX_VALUES // n_values)))
+
+
+def spread_rows(source: Source, most: int) -> Source:
+    """At most so many rows of a source, evenly spread."""
     ids = np.unique(np.linspace(0, len(source) - 1, most).round().astype(np.int64))
     return source if len(ids) == len(source) else Subset(source, ids)

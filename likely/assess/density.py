@@ -5,10 +5,10 @@ import math
 import numpy as np
 import torch
 
-from likely.assess.bench import MEANS, Bench
-from likely.data import Schema
+from likely.assess.bench import MEANS, Bench, spread_rows
+from likely.data import Schema, Source
 from likely.evaluation import Figure, bits_per_dim, mean_with_error
-from likely.tasks import DENSITY_SAMPLES
+from likely.tasks import DENSITY_SAMPLES, how_estimated, rows_enough
 
 
 def density(bench: Bench) -> list[Figure]:
@@ -18,10 +18,11 @@ def density(bench: Bench) -> list[Figure]:
     # Of categories PPCA would give a density, as if they were numbers, which compares with no probability.
     beside = {} if bench.schema.has_categorical else bench.baseline("ppca")
     models = {bench.name: bench.fitted} | beside
-    log_p = {row: fitted.log_prob(bench.test) for row, fitted in models.items()}
-    exact = {row: fitted.density_mark == "=" for row, fitted in models.items()}
+    test = spread_rows(bench.test, rows_enough(bench.model, len(bench.test)))
+    log_p = {row: fitted.log_prob(test) for row, fitted in models.items()}
+    marks = {row: fitted.density_mark for row, fitted in models.items()}
     if bench.some_train is not None:
-        log_p[MEANS], exact[MEANS] = _independent_log_prob(bench), True
+        log_p[MEANS], marks[MEANS] = _independent_log_prob(bench, test), "="
     estimates = {row: mean_with_error(values) for row, values in log_p.items()}
     whole = bench.schema.domain in ("binary", "levels")
     is_density = not whole and bench.fitted.continuous
@@ -31,9 +32,9 @@ def density(bench: Bench) -> list[Figure]:
             "nats per row, a density in the units of the data" if is_density else "nats per row",
             "higher",
             {row: each.mean for row, each in estimates.items()},
-            {row: "=" if is_exact else ">=" for row, is_exact in exact.items()},
+            {row: ">=" if mark == "<=" else mark for row, mark in marks.items()},
             {row: each.error for row, each in estimates.items()},
-            f"Bounds by {DENSITY_SAMPLES} importance samples. '{MEANS}' takes every value as independent.",
+            _note(bench, test),
         )
     ]
     if whole:
@@ -44,19 +45,26 @@ def density(bench: Bench) -> list[Figure]:
                 "bits",
                 "lower",
                 {row: each.mean for row, each in bits.items()},
-                {row: "=" if is_exact else "<=" for row, is_exact in exact.items()},
+                marks,
                 {row: each.error for row, each in bits.items()},
             )
         )
     return figures
 
 
-def _independent_log_prob(bench: Bench) -> np.ndarray:
-    """log p of test rows where each value follows its own histogram (whole values, categories) or a normal."""
+def _note(bench: Bench, test: Source) -> str:
+    estimated = how_estimated(bench.model)
+    how = f"{bench.name}: {estimated}" if estimated else f"Bounds by {DENSITY_SAMPLES} importance samples"
+    over = f", over {len(test):,} of {len(bench.test):,} test rows" if len(test) < len(bench.test) else ""
+    return f"{how}{over}. '{MEANS}' takes every value as independent."
+
+
+def _independent_log_prob(bench: Bench, rows: Source) -> np.ndarray:
+    """log p of rows where each value follows its own histogram (whole values, categories) or a normal."""
     assert bench.some_train is not None
     if bench.schema.domain in ("binary", "levels") and not bench.fitted.continuous:
-        return _histogram_log_prob(bench, bench.seen(bench.some_train), bench.seen(bench.test))
-    train, test = bench.seen(bench.some_train), bench.seen(bench.test)
+        return _histogram_log_prob(bench, bench.seen(bench.some_train), bench.seen(rows))
+    train, test = bench.seen(bench.some_train), bench.seen(rows)
     mean, variance = np.nanmean(train, 0), np.nanvar(train, 0) + 1e-6
     each = -0.5 * ((test - mean) ** 2 / variance + np.log(2 * math.pi * variance))
     if bench.schema.has_categorical:

@@ -76,7 +76,7 @@ def _show_scores(rows: "DataSource", fitted: "Fitted", scores: "Scores") -> None
 
 def kind_of_number(fitted: "Fitted") -> str:
     """What a surprise of this model is, in words."""
-    from likely.tasks import Measure
+    from likely.tasks import Measure, how_estimated
 
     whole = fitted.schema.domain in ("binary", "levels") or not fitted.continuous
     what = "probability" if whole else "density"
@@ -85,6 +85,8 @@ def kind_of_number(fitted: "Fitted") -> str:
             return f"minus the log-{what} in nats, exact (=)"
         case Measure.EXACT | Measure.BOUND:
             return f"minus the log-{what} in nats, at most so much (<=, a bound)"
+        case Measure.ESTIMATE:
+            return f"minus the log-{what} in nats (~, {how_estimated(fitted.model)})"
         case Measure.ENERGY:
             return "an energy, up to a constant (~): good for ranking only"
     return "the squared error of the reconstruction, in the model's units"

@@ -30,7 +30,7 @@ from likely.contract.drawing import (
     Sequential,
     TakesMissing,
 )
-from likely.contract.fitting import ClosedFormFitted, GradientFitted, Layered, NoHeldOutObjective
+from likely.contract.fitting import ClosedFormFitted, GradientFitted, Layered, NoHeldOutObjective, Stacked
 from likely.contract.model import Batch, Model, Objective, Operator, Player, Shape, repeated
 
 CAPABILITIES: tuple[type[Model], ...] = (
@@ -79,6 +79,7 @@ __all__ = [
     "Sampler",
     "Sequential",
     "Shape",
+    "Stacked",
     "TakesMissing",
     "repeated",
 ]

@@ -14,7 +14,7 @@ from likely.registry import model_class
 
 
 class DensityEstimator(DensityMixin, Learner):
-    """log p of each row, exact or a bound as the model has it (`fitted_.density_mark` says which), and new rows.
+    """log p of each row, exact, a bound or an estimate as `fitted_.density_mark` says, and new rows.
 
     Args:
         model: a model's name or a Spec, of a model with a density; by default a variational autoencoder.

@@ -4,11 +4,17 @@ from enum import Enum
 
 from torch import Tensor
 
-from likely.contract import BoundedDensity, Energy, ExactDensity, Model, Reconstructor
+from likely.contract import BoundedDensity, Energy, EstimatedDensity, ExactDensity, Model, Reconstructor
 from likely.errors import Unsupported
 
 DENSITY_SAMPLES = 16
 """Importance samples per row where a density is known by a bound."""
+
+ESTIMATE_SAMPLES = 2
+"""Lines along which a density that is estimated looks, where nobody says how many: each costs a derivative."""
+
+MAX_ESTIMATED = 500
+"""So many rows tell how surprising rows are, where a model has to follow each of them step by step."""
 
 
 class Measure(Enum):
@@ -16,18 +22,24 @@ class Measure(Enum):
 
     EXACT = "="
     BOUND = "<="
+    ESTIMATE = "estimate"
     ENERGY = "~"
     SQUARED_ERROR = "squared error"
 
     @property
     def mark(self) -> str:
         """ "=", "<=" or "~" for log-probabilities; empty for what is none."""
-        return "" if self is Measure.SQUARED_ERROR else self.value
+        return {Measure.SQUARED_ERROR: "", Measure.ESTIMATE: "~"}.get(self, self.value)
 
     @property
     def is_density(self) -> bool:
-        """Whether minus the number is a log-probability, or a bound of one."""
-        return self in (Measure.EXACT, Measure.BOUND)
+        """Whether minus the number is a log-probability, or a bound or an estimate of one."""
+        return self in (Measure.EXACT, Measure.BOUND, Measure.ESTIMATE)
+
+
+def can_judge(kind: type[Model]) -> bool:
+    """Whether models of a class can say how unlikely a row is."""
+    return issubclass(kind, ExactDensity | BoundedDensity | Energy | Reconstructor)
 
 
 def measure_of(model: Model) -> Measure:
@@ -39,6 +51,8 @@ def measure_of(model: Model) -> Measure:
     match model:
         case ExactDensity():
             return Measure.EXACT
+        case EstimatedDensity():
+            return Measure.ESTIMATE
         case BoundedDensity():
             return Measure.BOUND
         case Energy():
@@ -51,14 +65,31 @@ def measure_of(model: Model) -> Measure:
     )
 
 
-def surprise(model: Model, x: Tensor, condition: Tensor | None = None, *, n_samples: int = DENSITY_SAMPLES) -> Tensor:
+def how_estimated(model: Model, n_samples: int | None = None) -> str:
+    """How `log_density` comes about where it is an estimate, in words; empty where it is none."""
+    if not isinstance(model, EstimatedDensity):
+        return ""
+    if model.method == "exact trace":
+        return "an estimate to the tolerance of a solver, with the exact trace of the field's derivative"
+    lines = ESTIMATE_SAMPLES if n_samples is None else n_samples
+    return f"an estimate, with Hutchinson's for the trace of the field's derivative, along {lines} random lines"
+
+
+def rows_enough(model: Model, n: int) -> int:
+    """Of how many of n rows to ask the density, so that it takes minutes: all, but where each is followed by steps."""
+    costly = isinstance(model, EstimatedDensity) and model.method == "Hutchinson"
+    return min(n, MAX_ESTIMATED) if costly else n
+
+
+def surprise(model: Model, x: Tensor, condition: Tensor | None = None, *, n_samples: int | None = None) -> Tensor:
     """How unlikely each row is to a model.
 
     Args:
         model: fitted.
         x: (batch, *x_shape).
         condition: (batch, *condition_shape), or None.
-        n_samples: importance samples, where a density is known by a bound.
+        n_samples: importance samples where a density is known by a bound, lines where it is an estimate; by default
+            `DENSITY_SAMPLES` or `ESTIMATE_SAMPLES`.
 
     Returns:
         (batch,), larger is stranger: minus the log-probability or its bound in nats, an energy, or the squared
@@ -68,7 +99,7 @@ def surprise(model: Model, x: Tensor, condition: Tensor | None = None, *, n_samp
         Unsupported: if the model can neither judge nor reconstruct rows.
     """
     match measure_of(model), model:
-        case ((Measure.EXACT | Measure.BOUND), _):
+        case ((Measure.EXACT | Measure.BOUND | Measure.ESTIMATE), _):
             return -log_density(model, x, condition, n_samples=n_samples)
         case Measure.ENERGY, Energy():
             return model.energy(x, condition)
@@ -77,10 +108,8 @@ def surprise(model: Model, x: Tensor, condition: Tensor | None = None, *, n_samp
     raise AssertionError("measure_of is total")
 
 
-def log_density(
-    model: Model, x: Tensor, condition: Tensor | None = None, *, n_samples: int = DENSITY_SAMPLES
-) -> Tensor:
-    """log p(x) of each row, exact or a bound as the model has it: (batch,), nats.
+def log_density(model: Model, x: Tensor, condition: Tensor | None = None, *, n_samples: int | None = None) -> Tensor:
+    """log p(x) of each row, exact, a bound or an estimate as the model has it: (batch,), nats; as `surprise`.
 
     Raises:
         Unsupported: if the model knows no density.
@@ -89,7 +118,9 @@ def log_density(
         case ExactDensity():
             return model.log_prob(x, condition)
         case BoundedDensity():
-            return model.log_prob_bound(x, condition, n_samples=n_samples)
+            usual = ESTIMATE_SAMPLES if isinstance(model, EstimatedDensity) else DENSITY_SAMPLES
+            return model.log_prob_bound(x, condition, n_samples=usual if n_samples is None else n_samples)
     raise Unsupported(
-        f"{type(model).__name__} knows no density; `likely models` shows which models do (= exact, <= a bound)"
+        f"{type(model).__name__} knows no density; `likely models` shows which models do (= exact, <= a bound, "
+        "~ an estimate)"
     )
