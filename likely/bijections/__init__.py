@@ -3,6 +3,7 @@
 from likely.bijections.autoregressive import Autoregressive
 from likely.bijections.bijection import Bijection, Chain, Inverse
 from likely.bijections.coupling import Coupling
+from likely.bijections.flatten import Flatten
 from likely.bijections.image_coupling import ImageCoupling
 from likely.bijections.invertible_convolution import InvertibleConvolution
 from likely.bijections.logit import Logit
@@ -23,6 +24,7 @@ __all__ = [
     "Bijection",
     "Chain",
     "Coupling",
+    "Flatten",
     "ImageCoupling",
     "Inverse",
     "InvertibleConvolution",

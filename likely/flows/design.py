@@ -2,8 +2,9 @@
 
 import abc
 import math
+from collections.abc import Iterable
 
-from likely.bijections import Bijection
+from likely.bijections import Bijection, Chain, Flatten
 from likely.contract import Shape
 
 
@@ -23,17 +24,21 @@ class Design(abc.ABC):
         """
 
 
-def check_vector(design: Design, x_shape: Shape, *, at_least: int = 1) -> int:
-    """How many values a vector has.
+def n_values(design: Design, x_shape: Shape, *, at_least: int = 1) -> int:
+    """How many values rows have.
 
     Raises:
-        ValueError: for other shapes, and for vectors of fewer values; names the design that takes them.
+        ValueError: if there are fewer; names the designs that take them.
     """
-    name, n = type(design).__name__, math.prod(x_shape)
-    if len(x_shape) != 1:
-        raise ValueError(f"{name} is of vectors, got rows of shape {x_shape}; images have design=RealNVP() and Glow()")
+    n = math.prod(x_shape)
     if n < at_least:
         raise ValueError(
-            f"{name} couples values, and there are too few: {n}; set design=NeuralSpline(coupling=False) or MAF()"
+            f"{type(design).__name__} couples values, and there are too few: {n}; set "
+            "design=NeuralSpline(coupling=False) or MAF()"
         )
     return n
+
+
+def of_vectors(x_shape: Shape, steps: Iterable[Bijection]) -> Chain:
+    """A chain of bijections of vectors, for rows of any shape, whose values it takes as they lie in memory."""
+    return Chain(*([] if len(x_shape) == 1 else [Flatten(x_shape)]), *steps)

@@ -1,4 +1,4 @@
-"""Flows of vectors."""
+"""Flows of vectors; of images, all but RealNVP see no more than their values in a row."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from likely.bijections import (
     Triangular,
 )
 from likely.contract import Shape
-from likely.flows.design import Design, check_vector
+from likely.flows.design import Design, n_values, of_vectors
 from likely.flows.images import real_nvp_of_images
 
 
@@ -42,8 +42,8 @@ class NICE(Design):
         check_layers(self, self.layers)
 
     def build(self, x_shape: Shape, context_size: int) -> Bijection:
-        """As `Design.build`; takes vectors of at least 2 values."""
-        n = check_vector(self, x_shape, at_least=2)
+        """As `Design.build`; takes rows of at least 2 values."""
+        n = n_values(self, x_shape, at_least=2)
         steps: list[Bijection] = [
             Coupling(
                 n,
@@ -55,7 +55,7 @@ class NICE(Design):
             )
             for i in range(self.layers)
         ]
-        return Chain(ActNorm(n), *steps, ActNorm(n))
+        return of_vectors(x_shape, [ActNorm(n), *steps, ActNorm(n)])
 
 
 @dataclass(frozen=True)
@@ -82,13 +82,13 @@ class RealNVP(Design):
         """As `Design.build`; takes images, and vectors of at least 2 values."""
         if len(x_shape) > 1:
             return self._of_images(x_shape, context_size)
-        n = check_vector(self, x_shape, at_least=2)
+        n = n_values(self, x_shape, at_least=2)
         hidden = (128, 128) if self.hidden is None else self.hidden
 
         def layer(i: int) -> Bijection:
             return Coupling(n, hidden, context_size=context_size, flip=i % 2 == 1, dropout=self.dropout)
 
-        return normalized(n, self.layers, layer)
+        return of_vectors(x_shape, normalized(n, self.layers, layer))
 
     def _of_images(self, x_shape: Shape, context_size: int) -> Bijection:
         build = partial(real_nvp_of_images, x_shape, context_size, layers=self.layers, dropout=self.dropout)
@@ -119,15 +119,15 @@ class MAF(Design):
         check_layers(self, self.layers)
 
     def build(self, x_shape: Shape, context_size: int) -> Bijection:
-        """As `Design.build`; takes vectors."""
-        n = check_vector(self, x_shape)
+        """As `Design.build`; takes rows of any shape."""
+        n = n_values(self, x_shape)
 
         def layer(i: int) -> Bijection:
             return Chain(
                 *_turned(n, i), Autoregressive(n, self.hidden, context_size=context_size, dropout=self.dropout)
             )
 
-        return normalized(n, self.layers, layer)
+        return of_vectors(x_shape, normalized(n, self.layers, layer))
 
 
 @dataclass(frozen=True)
@@ -150,14 +150,14 @@ class IAF(Design):
         check_layers(self, self.layers)
 
     def build(self, x_shape: Shape, context_size: int) -> Bijection:
-        """As `Design.build`; takes vectors."""
-        n = check_vector(self, x_shape)
+        """As `Design.build`; takes rows of any shape."""
+        n = n_values(self, x_shape)
 
         def layer(i: int) -> Bijection:
             autoregressive = Autoregressive(n, self.hidden, context_size=context_size, dropout=self.dropout)
             return Chain(*_turned(n, i), Inverse(autoregressive))
 
-        return normalized(n, self.layers, layer)
+        return of_vectors(x_shape, normalized(n, self.layers, layer))
 
 
 @dataclass(frozen=True)
@@ -189,8 +189,8 @@ class NeuralSpline(Design):
         check_layers(self, self.layers)
 
     def build(self, x_shape: Shape, context_size: int) -> Bijection:
-        """As `Design.build`; takes vectors, of at least 2 values where they are coupled."""
-        n = check_vector(self, x_shape, at_least=2 if self.coupling else 1)
+        """As `Design.build`; takes rows of any shape, of at least 2 values where they are coupled."""
+        n = n_values(self, x_shape, at_least=2 if self.coupling else 1)
         spline = Spline(self.bins)
 
         def layer(i: int) -> Bijection:
@@ -205,12 +205,12 @@ class NeuralSpline(Design):
             )
 
         layers = [layer(i) for i in range(self.layers)]
-        return Chain(Marginals(n, self.marginal_bins), Triangular(n), *layers, ActNorm(n))
+        return of_vectors(x_shape, [Marginals(n, self.marginal_bins), Triangular(n), *layers, ActNorm(n)])
 
 
-def normalized(n: int, layers: int, layer: Callable[[int], Bijection]) -> Chain:
+def normalized(n: int, layers: int, layer: Callable[[int], Bijection]) -> list[Bijection]:
     """Layers 0 to `layers` - 1, with activation normalization before each and after the last."""
-    return Chain(*(step for i in range(layers) for step in (ActNorm(n), layer(i))), ActNorm(n))
+    return [*(step for i in range(layers) for step in (ActNorm(n), layer(i))), ActNorm(n)]
 
 
 def check_layers(design: Design, layers: int) -> None:
