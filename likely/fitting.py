@@ -199,7 +199,7 @@ def carry_out(
     """Does what `prepare` prepared; `options` say how the data was opened, None where nobody can open it again."""
     if not recipe.judges and calibrate not in ("auto", "none"):
         raise UserError(
-            f"{recipe.spec.name} cannot say how unlikely a row is, so there is nothing to calibrate; leave calibrate out"
+            f"{recipe.spec.name} cannot say how unlikely a row is: there is nothing to calibrate; leave calibrate out"
         )
     split, calibrate = choose_split(recipe.source, recipe.config.seed, calibrate, test, judges=recipe.judges)
     fitted = fit_rows(recipe, split, store, on_progress)

@@ -19,11 +19,11 @@ from likely.rng import preserved
 def completed(spec: Spec, schema: Schema) -> tuple[Spec, list[str]]:
     """Fills in what the data's domain calls for where the caller named none: the likelihood or its columns, bounds."""
     known, given = arguments_of(model_class(spec.name)), spec.arguments
-    bounds = bounds_of(schema)
+    bounds = bounds_of(schema, spread=issubclass(model_class(spec.name), Density))
     if "bounds" in known and given.get("bounds") is None and bounds is not None:
         low, high = bounds
-        spec, chosen = completed(Spec(spec.name, **{**given, "bounds": bounds}), schema)
-        return spec, [f"bounds {low:.4g} to {high:.4g}: the data is {schema.domain}", *chosen]
+        spec, others = completed(Spec(spec.name, **{**given, "bounds": bounds}), schema)
+        return spec, [f"bounds {low:.4g} to {high:.4g}: the data is {schema.domain}", *others]
     if "levels" in known and given.get("levels") is None and schema.levels:
         return Spec(spec.name, **{**given, "levels": schema.levels}), [f"levels {schema.levels}: as the data has"]
     if "visible" in known and given.get("visible") is None:
@@ -40,12 +40,17 @@ def completed(spec: Spec, schema: Schema) -> tuple[Spec, list[str]]:
     return Spec(spec.name, **{**given, "likelihood": likelihood}), [chosen]
 
 
-def bounds_of(schema: Schema) -> tuple[float, float] | None:
-    """Between which numbers all values lie that a continuous density sees; None where they may be any."""
+def bounds_of(schema: Schema, *, spread: bool) -> tuple[float, float] | None:
+    """Between which numbers all values lie that a model sees; None where they may be any.
+
+    Args:
+        schema: of the data.
+        spread: whether whole values are spread over their bins, as for a density over a continuum.
+    """
     if schema.domain == "real":
         return None
-    half = 0.5 / (schema.levels - 1) if schema.levels > 1 else 0.0  # whole values are spread over their bins
-    return -half, 1 + half
+    half = 0.5 / (schema.levels - 1) if spread and schema.levels > 1 else 0.0
+    return 0.0 - half, 1.0 + half
 
 
 def check_fits(spec: Spec, schema: Schema) -> None:
@@ -70,7 +75,8 @@ def check_fits(spec: Spec, schema: Schema) -> None:
 
 def _check_bounds(spec: Spec, schema: Schema) -> None:
     """Refuses bounds that some rows of such data lie beyond: a density is told of these as if they lay within."""
-    bounds, expected = spec.arguments.get("bounds"), bounds_of(schema)
+    bounds = spec.arguments.get("bounds")
+    expected = bounds_of(schema, spread=issubclass(model_class(spec.name), Density))
     if bounds is None or (expected is not None and bounds[0] <= expected[0] and bounds[1] >= expected[1]):
         return
     if expected is None:

@@ -147,7 +147,7 @@ class Job:
         from likely.training.plan import choose_device
 
         show_data(description, with_columns=False)
-        split, calibrate = choose_split(recipe.source, self.config.seed, "auto", 0.1)
+        split, calibrate = choose_split(recipe.source, self.config.seed, "auto", 0.1, judges=recipe.judges)
         sizes = ", ".join(f"{n:,} {part}" for part, n in split.sizes().items() if n)
         labels = "given to the model" if self.condition else "for evaluation only, the model does not see them"
         device = choose_device(self.config.device)
@@ -224,6 +224,7 @@ def _show_training(fitted: "Fitted") -> None:
         "steps": steps,
         "weights": best,
         "precision": "; ".join(history.notes) or history.precision,
+        "warning": "; ".join(history.warnings),
     }
     title("Training")
     facts([(name, text) for name, text in told.items() if text])

@@ -40,6 +40,14 @@ class GradientFitted(Model):
     def after_step(self) -> None:
         """Moves what moves without a gradient (codebooks, averages), after a training step only."""
 
+    def remarks(self, history: Sequence[Mapping[str, float]]) -> list[str]:
+        """What went wrong in a training, a sentence each; nothing by default.
+
+        Args:
+            history: a row of named numbers per validation, as `likely.training.History` has them.
+        """
+        return []
+
     @abc.abstractmethod
     def _objective(self, x: Tensor, condition: Tensor | None, player: str) -> Objective: ...
 
@@ -66,6 +74,17 @@ class NoHeldOutObjective(GradientFitted):
 
     Training then neither stops early nor picks a best step, and keeps an average of the weights instead.
     """
+
+
+class Stacked(NoHeldOutObjective):
+    """Made of models that are trained one after another, each on what those below it make of the rows.
+
+    `train` trains them in turn; its own objective is theirs at once, for a loop of one's own.
+    """
+
+    @abc.abstractmethod
+    def stages(self) -> Sequence[GradientFitted]:
+        """The models in the order of training. Each takes the rows x, and shares the weights of the whole."""
 
 
 class ClosedFormFitted(Model):

@@ -23,6 +23,7 @@ class History:
         seconds: of training.
         stopped: why it ended: "schedule", "early" or "closed form".
         notes: what was chosen and why, a sentence each.
+        warnings: what went wrong although training came to its end (a generator that collapsed), a sentence each.
     """
 
     rows: list[dict[str, float]] = field(default_factory=list)
@@ -33,6 +34,7 @@ class History:
     seconds: float = 0.0
     stopped: str = ""
     notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def to_csv(self) -> str:
         """One line per validation."""

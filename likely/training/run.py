@@ -241,6 +241,7 @@ class Run:
             seconds=self.seconds,
             stopped="schedule" if self.anneal_from is None else "early",
             notes=[f"{self.precision.name}: {self.precision.why}"],
+            warnings=self.model.remarks(self.rows),
         )
 
     # What a checkpoint holds.
