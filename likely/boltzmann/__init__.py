@@ -1,6 +1,6 @@
 """Boltzmann machines: energies over visible and hidden units, their conditionals, and how they are learned."""
 
-from likely.boltzmann.layer import LearningMachine
+from likely.boltzmann.layer import LearningMachine, Stage, drawn_up
 from likely.boltzmann.machine import MAX_ENUMERATED, Machine
 from likely.boltzmann.negative import (
     ContrastiveDivergence,
@@ -25,10 +25,12 @@ __all__ = [
     "NegativePhase",
     "ParallelTempering",
     "PersistentChains",
+    "Stage",
     "Units",
     "VisibleUnits",
     "annealed",
     "bits",
     "default_units",
+    "drawn_up",
     "exchanged",
 ]

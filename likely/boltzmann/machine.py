@@ -49,6 +49,20 @@ class Machine(nn.Module):
         self.units.start(v)
         self.visible_bias.copy_(self.units.base_field)
 
+    @torch.no_grad()
+    def start_upside_down(self, below: "Machine") -> None:
+        """What it says of its visible units is at first what the machine below says of them, its hidden ones.
+
+        Hidden units beyond those that the machine below has visible ones stay as they are, next to independent.
+        """
+        n, mean = len(below.visible_bias), self.units.offset
+        self.weight[:, :n] = below.weight.T
+        self.visible_bias.copy_(below.hidden_bias)
+        # The machine below measures these units from another offset.
+        shift = (mean - below.get_buffer("hidden_offset")) @ below.weight.T
+        self.hidden_bias[:n] = below.visible_bias + shift
+        self.get_buffer("hidden_offset")[:n] = below.units.offset
+
     def hidden_logits(self, v: Tensor) -> Tensor:
         """b + (s(v) - m) W, (..., H): of h given v (..., D)."""
         return (self.units.statistic(v) - self.units.offset) @ self.weight + self.hidden_bias
@@ -97,6 +111,11 @@ class Machine(nn.Module):
         base = own.log_base(v, 1.0) - own.log_base(v, 0.0)  # in a line from one to the other
         hidden = (logits * self.get_buffer("hidden_offset")).sum(-1)
         return step * (base + visible - hidden) + (F.softplus(high * logits) - F.softplus(low * logits)).sum(-1)
+
+    def log_likelihood(self, v: Tensor, h: Tensor) -> Tensor:
+        """log p(v | h), (...,): v (..., D), h (..., H)."""
+        field = self.visible_field(h)
+        return self.units.log_base(v) + (self.units.statistic(v) * field).sum(-1) - self.units.log_partition(field)
 
     def draw_hidden(self, logits: Tensor, t: float | Tensor = 1.0) -> Tensor:
         """h given v, of which `hidden_logits` came, at temperature t."""

@@ -20,8 +20,8 @@ class Learning(abc.ABC):
 class NegativePhase(nn.Module):
     """Draws the rows that learning pushes away from, and keeps the chains they come from."""
 
-    def start(self) -> None:
-        """Sets its chains where a machine without weights has them; does nothing by default."""
+    def start(self, machine: Machine, v: Tensor) -> None:
+        """Lets its chains begin at some rows (batch, D); does nothing by default."""
 
     @abc.abstractmethod
     def draw(self, machine: Machine, v: Tensor, logits: Tensor) -> Tensor:
@@ -96,9 +96,10 @@ class _Chains(NegativePhase):
         self.coming: Tensor | None = None
 
     @torch.no_grad()
-    def start(self) -> None:
+    def start(self, machine: Machine, v: Tensor) -> None:
         hidden = self.get_buffer("hidden")
-        hidden.copy_(torch.rand(hidden.shape, device=hidden.device) < 0.5)
+        rows = torch.arange(hidden[..., 0].numel(), device=v.device) % len(v)
+        hidden.copy_(machine.draw_hidden(machine.hidden_logits(v[rows])).view_as(hidden))
 
     def move(self) -> None:
         if self.coming is not None:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from likely.contract import GradientFitted, Layered, Objective
+from likely.contract import GradientFitted, Layered, Objective, Stacked
 from likely.corruptions import Corruption
 from likely.corruptions import start as begun_from
 from likely.errors import Diverged, UserError
@@ -112,7 +112,28 @@ def descend_by_layers(model: Layered, task: Task) -> History:
     return _Stages(model, task).run()
 
 
+def descend_by_stages(model: Stacked, task: Task) -> History:
+    """Trains the models that a stack is made of, one after another; goes on where a stored state left off.
+
+    Each is trained as long as was asked for; under a time limit all have equal parts of it, and what others left over.
+
+    Args:
+        model: on its device already.
+        task: what `train` was asked for.
+
+    Returns:
+        The history of all, whose rows say which by "layer", from 1.
+
+    Raises:
+        UserError, Diverged, Interrupted: as `train` does.
+    """
+    return _StagesOfStack(model, task).run()
+
+
 class _Stages:
+    whole = True
+    """Whether the whole is trained, too, once its layers are."""
+
     def __init__(self, model: Layered, task: Task) -> None:
         self.model, self.task, self.greedy = model, task, model.pretraining
         self.layers = tuple(model.layers())
@@ -156,7 +177,8 @@ class _Stages:
         number = len(self.done)
         layer = self._layer(number)
         try:
-            return descend(layer, self._task(stored), started=True, identify=self.identify)
+            # A stack's layer begins by what those below it have learned; others began with the whole.
+            return descend(layer, self._task(stored), started=self.whole, identify=self.identify)
         except Diverged as error:
             raise Diverged(f"layer {number + 1} of {len(self.layers)}: {error}") from error
         finally:
@@ -218,12 +240,13 @@ class _Stages:
         """Where all layers and the whole are, taken together."""
         number, n = len(self.done), len(self.layers)
         step = sum(done.steps for done in self.done) + now.step
-        later = sum(map(self._planned_steps, range(number + 1, n + 1)))  # 0 under a time limit: nobody knows
+        last = n if self.whole else n - 1
+        later = sum(map(self._planned_steps, range(number + 1, last + 1)))  # 0 under a time limit: nobody knows
         seconds = self._seconds + now.seconds
         total, remaining = 0, now.remaining
-        if now.total_steps and (later or number == n):
+        if now.total_steps and (later or number == last):
             total = step - now.step + now.total_steps + later
-        if self.task.config.time_limit is not None and number < n:
+        if self.task.config.time_limit is not None and number < last:
             remaining = max(0.0, self.task.config.time_limit - seconds)
         elif remaining is not None:
             remaining += later * seconds / max(1, step)
@@ -244,6 +267,39 @@ class _Stages:
         if whole:
             self.model.load_state_dict(whole)
         return (tensors, state) if state["begun"] else None
+
+
+class _StagesOfStack(_Stages):
+    whole = False
+
+    def __init__(self, model: Stacked, task: Task) -> None:
+        self.model, self.task, self.layers = model, task, tuple(model.stages())
+        self.done = []
+        self.identify = functools.cache(lambda: identity_of(model, task.feed, task.split, task.config))
+
+    def run(self) -> History:
+        stored = None if self.task.store is None else self.task.store.load()
+        if stored is not None:
+            stored = self._go_on(*stored)
+        history = History(total_steps=sum(done.steps for done in self.done))  # of a run that was stopped after its end
+        rows = list(itertools.chain.from_iterable(done.rows for done in self.done))
+        while len(self.done) < len(self.layers):
+            history = self._train_layer(stored)
+            self.done.append(Done(self._rows(history), history.total_steps, history.seconds))
+            rows += self.done[-1].rows
+            self._keep()
+            stored = None
+        return replace(history, rows=rows, seconds=self._seconds)
+
+    def _layer(self, number: int) -> GradientFitted:
+        return self.layers[number].eval()
+
+    def _config(self, number: int) -> TrainConfig:
+        config = replace(self.task.config, seed=derive(self.task.config.seed, "layer", number))
+        if config.time_limit is None:
+            return config
+        left = config.time_limit - self._seconds
+        return replace(config, time_limit=max(LEAST_SECONDS, left / (len(self.layers) - number)))
 
 
 class _StageStore:

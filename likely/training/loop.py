@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from likely.contract import Batch, ClosedFormFitted, GradientFitted, Layered, Model
+from likely.contract import Batch, ClosedFormFitted, GradientFitted, Layered, Model, Stacked
 from likely.data.feed import Feed, TensorFeed
 from likely.data.split import Split, split_rows
 from likely.errors import UserError
 from likely.rng import preserved, restart
 from likely.training.config import TrainConfig
 from likely.training.descent import Store, Task, descend
-from likely.training.greedy import descend_by_layers
+from likely.training.greedy import descend_by_layers, descend_by_stages
 from likely.training.history import History, Progress
 from likely.training.interrupts import stop_requests
 from likely.training.plan import choose_device
@@ -34,7 +34,8 @@ def train(
 ) -> History:
     """Fits a model in place; afterwards it holds the best weights seen, in evaluation mode.
 
-    A `Layered` model with a `pretraining` is trained layer by layer first, then as a whole.
+    A `Layered` model with a `pretraining` is trained layer by layer first, then as a whole; a `Stacked` one stage by
+    stage.
 
     The run is a pure function of the data, the model's starting weights and `config`: stopped and resumed from
     its store it ends bit for bit as it would have without the stop.
@@ -72,6 +73,8 @@ def train(
         task = Task(feed, split, config, store, report, request)
         if isinstance(model, Layered) and model.pretraining is not None:
             return descend_by_layers(model, task)
+        if isinstance(model, Stacked):
+            return descend_by_stages(model, task)
         return descend(model, task)
 
 
