@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from likely.fitting import fit
     from likely.registry import Spec, register
     from likely.training import TrainConfig, train
+    from likely.walking import Walk, walk
 
 __version__ = "0.1.0"
 
@@ -30,6 +31,7 @@ _HOMES = {
     "UnknownName": "likely.errors",
     "Unsupported": "likely.errors",
     "UserError": "likely.errors",
+    "Walk": "likely.walking",
     "analogy": "likely.exploring",
     "fit": "likely.fitting",
     "interpolate": "likely.exploring",
@@ -40,6 +42,7 @@ _HOMES = {
     "relabel": "likely.exploring",
     "train": "likely.training",
     "traverse": "likely.exploring",
+    "walk": "likely.walking",
 }
 
 __all__ = [
@@ -55,6 +58,7 @@ __all__ = [
     "UnknownName",
     "Unsupported",
     "UserError",
+    "Walk",
     "analogy",
     "fit",
     "interpolate",
@@ -65,6 +69,7 @@ __all__ = [
     "relabel",
     "train",
     "traverse",
+    "walk",
 ]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from likely.evaluation import Assessment
+from likely.evaluation import Assessment, Mixing
 
 
 @dataclass(frozen=True)
@@ -189,6 +189,25 @@ class ScoreSummary:
 
 
 @dataclass(frozen=True)
+class Chains:
+    """Where the chains of a model go that draws by walking.
+
+    Attributes:
+        states: a line for each chain shown, with states one after another.
+        mixing: how fast the chains forget, after their burn-in.
+        n_chains: that this was found from.
+        n_steps: of each.
+        burn_in: steps before the first of these.
+    """
+
+    states: Tiles
+    mixing: Mixing
+    n_chains: int
+    n_steps: int
+    burn_in: int
+
+
+@dataclass(frozen=True)
 class ReportData:
     """Everything that a report says. Only the first six have to be there; a section without contents says why.
 
@@ -211,6 +230,7 @@ class ReportData:
         restorations: test rows damaged and restored.
         column_errors: of a table, by column: root mean squared error in standard deviations of the column.
         samples: draws.
+        chains: where chains go, of a model that draws by them.
         codes: of test rows.
         interpolation: decoder means on the way from one test row to another.
         traversals: a test row, one value of its code moved in each line; `note` says by whose standard deviations.
@@ -242,6 +262,7 @@ class ReportData:
     restorations: Restorations | None = None
     column_errors: Mapping[str, float] = field(default_factory=dict)
     samples: Samples | None = None
+    chains: Chains | None = None
     codes: Codes | None = None
     interpolation: Path | None = None
     traversals: Tiles | None = None

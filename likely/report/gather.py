@@ -18,7 +18,7 @@ from likely.data import Source, describe
 from likely.data.subset import Subset
 from likely.evaluation import EMBEDDINGS, Assessment, Embedding, embed_tsne, find_copies, mse
 from likely.fitted import DEFAULT_FALSE_ALARM_RATE, Fitted
-from likely.report import exploration, latent, restorations
+from likely.report import chains, exploration, latent, restorations
 from likely.report.contents import Codes, Reconstructions, ReportData, Restorations, Samples, ScoreSummary
 
 N_SHOWN = 8
@@ -92,6 +92,7 @@ def gather(fitted: Fitted, parts: ReportParts) -> ReportData:
         restorations=seen.restorations(),
         column_errors=seen.column_errors(),
         samples=seen.samples(),
+        chains=chains.gathered(fitted, seen.plain),
         codes=seen.codes(),
         interpolation=exploration.path(fitted, seen.test, seen.plain),
         traversals=traversals,

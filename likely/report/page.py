@@ -6,7 +6,7 @@ from typing import Any
 import jinja2
 
 from likely.evaluation import Assessment
-from likely.report import exploration, latent, maps, restorations, sections
+from likely.report import chains, exploration, latent, maps, restorations, sections
 from likely.report.contents import ReportData
 from likely.report.rows import look_of
 from likely.report.words import argument, cell, count, listed, shape
@@ -41,6 +41,7 @@ def _contents(pages: ReportData) -> dict[str, Any]:
         "restorations": _if(pages.restorations, lambda shown: restorations.restorations(shown, look)),
         "column_errors": sections.column_errors(pages.column_errors),
         "samples": _if(pages.samples, lambda shown: sections.samples(shown, look)),
+        "chains": _if(pages.chains, lambda shown: chains.chains(shown, look)),
         "codes": _if(pages.codes, lambda codes: maps.latent_maps(codes, pages.model_name, look)),
         "measures": maps.measures(pages.assessment),
         "code_use": latent.code_use(pages.unit_rates, pages.assessment),
