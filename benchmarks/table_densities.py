@@ -10,8 +10,9 @@ neighboring values, and at least over a hundredth of the column's standard devia
 whole numbers often are, stay in both halves: they are what such a table is made of.
 
 The flow is fitted as a user would who passes nothing but data; a tenth of its training rows stop it. The mixture
-is scikit-learn's, its covariances (full, tied, diagonal, spherical) and its number of components chosen by BIC. The
-kernel density has Gaussian kernels of one width, chosen by five-fold cross-validation.
+is scikit-learn's, its covariances (full, tied, diagonal, spherical) and its number of components chosen by BIC among
+those that have fewer parameters than there are training rows, without which BIC takes spikes on single rows. The kernel
+density has Gaussian kernels of one width, chosen by five-fold cross-validation.
 """
 
 import math
@@ -80,11 +81,12 @@ def by_flow(rows: Halves, seed: int, time_limit: float | None) -> Figure:
 
 def by_mixture(rows: Halves, seed: int) -> Figure:
     """The best mixture by BIC; a kind of covariance is given up when two more numbers of components are no better."""
+    m, d = rows.train.shape
     best: tuple[float, GaussianMixture, Any] | None = None
     for kind in COVARIANCES:
-        found: list[float] = []
+        found = list[float]()
         for k in COMPONENTS:
-            if k > len(rows.train) or (len(found) > 2 and min(found[-2:]) > min(found[:-2])):
+            if n_parameters(kind, k, d) >= m or (len(found) > 2 and min(found[-2:]) > min(found[:-2])):
                 break
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)
@@ -95,8 +97,15 @@ def by_mixture(rows: Halves, seed: int) -> Figure:
             found.append(float(mixture.bic(rows.train)))
             if best is None or found[-1] < best[0]:
                 best = found[-1], mixture, [kind, k]
-    assert best is not None
+    if best is None:
+        raise SystemExit(f"{m} rows of {d} columns are too few for any mixture")
     return float(best[1].score(rows.test)), best[2]
+
+
+def n_parameters(kind: str, k: int, d: int) -> int:
+    """Of a mixture of k normals over d columns: weights, means and covariances."""
+    covariances = {"full": k * d * (d + 1) // 2, "tied": d * (d + 1) // 2, "diag": k * d, "spherical": k}
+    return k - 1 + k * d + covariances[kind]
 
 
 def by_kernels(rows: Halves, seed: int) -> Figure:

@@ -1,5 +1,6 @@
 """Flows of vectors; of images, all but RealNVP see no more than their values in a row."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +22,8 @@ from likely.contract import Shape
 from likely.flows.design import Design, n_values, of_vectors
 from likely.flows.images import real_nvp_of_images
 
+LEAST_WIDTH, MOST_WIDTH = 128, 512
+
 
 @dataclass(frozen=True)
 class NICE(Design):
@@ -28,14 +31,14 @@ class NICE(Design):
 
     Attributes:
         layers: couplings.
-        hidden: widths of the network of each.
+        hidden: widths of the network of each; None chooses by the number of values.
         dropout: the share of their hidden values that is left out at each training step.
 
     Reference: NICE: Non-linear Independent Components Estimation (Dinh et al., 2015), arXiv:1410.8516
     """
 
     layers: int = 4
-    hidden: tuple[int, ...] = (128, 128)
+    hidden: tuple[int, ...] | None = None
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
@@ -44,10 +47,11 @@ class NICE(Design):
     def build(self, x_shape: Shape, context_size: int) -> Bijection:
         """As `Design.build`; takes rows of at least 2 values."""
         n = n_values(self, x_shape, at_least=2)
+        hidden = default_hidden(n) if self.hidden is None else self.hidden
         steps: list[Bijection] = [
             Coupling(
                 n,
-                self.hidden,
+                hidden,
                 transformer=Additive(),
                 context_size=context_size,
                 flip=i % 2 == 1,
@@ -83,7 +87,7 @@ class RealNVP(Design):
         if len(x_shape) > 1:
             return self._of_images(x_shape, context_size)
         n = n_values(self, x_shape, at_least=2)
-        hidden = (128, 128) if self.hidden is None else self.hidden
+        hidden = default_hidden(n) if self.hidden is None else self.hidden
 
         def layer(i: int) -> Bijection:
             return Coupling(n, hidden, context_size=context_size, flip=i % 2 == 1, dropout=self.dropout)
@@ -105,14 +109,14 @@ class MAF(Design):
 
     Attributes:
         layers: autoregressive maps; the order turns round from one to the next.
-        hidden: widths of the masked network of each.
+        hidden: widths of the masked network of each; None chooses by the number of values.
         dropout: the share of their hidden values that is left out at each training step.
 
     Reference: Masked Autoregressive Flow for Density Estimation (Papamakarios et al., 2017), arXiv:1705.07057
     """
 
     layers: int = 5
-    hidden: tuple[int, ...] = (128, 128)
+    hidden: tuple[int, ...] | None = None
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
@@ -121,11 +125,10 @@ class MAF(Design):
     def build(self, x_shape: Shape, context_size: int) -> Bijection:
         """As `Design.build`; takes rows of any shape."""
         n = n_values(self, x_shape)
+        hidden = default_hidden(n) if self.hidden is None else self.hidden
 
         def layer(i: int) -> Bijection:
-            return Chain(
-                *_turned(n, i), Autoregressive(n, self.hidden, context_size=context_size, dropout=self.dropout)
-            )
+            return Chain(*_turned(n, i), Autoregressive(n, hidden, context_size=context_size, dropout=self.dropout))
 
         return of_vectors(x_shape, normalized(n, self.layers, layer))
 
@@ -136,14 +139,14 @@ class IAF(Design):
 
     Attributes:
         layers: autoregressive maps; the order turns round from one to the next.
-        hidden: widths of the masked network of each.
+        hidden: widths of the masked network of each; None chooses by the number of values.
         dropout: the share of their hidden values that is left out at each training step.
 
     Reference: Improved Variational Inference with Inverse Autoregressive Flow (Kingma et al., 2016), arXiv:1606.04934
     """
 
     layers: int = 3
-    hidden: tuple[int, ...] = (64,)
+    hidden: tuple[int, ...] | None = None
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
@@ -152,9 +155,10 @@ class IAF(Design):
     def build(self, x_shape: Shape, context_size: int) -> Bijection:
         """As `Design.build`; takes rows of any shape."""
         n = n_values(self, x_shape)
+        hidden = default_hidden(n) if self.hidden is None else self.hidden
 
         def layer(i: int) -> Bijection:
-            autoregressive = Autoregressive(n, self.hidden, context_size=context_size, dropout=self.dropout)
+            autoregressive = Autoregressive(n, hidden, context_size=context_size, dropout=self.dropout)
             return Chain(*_turned(n, i), Inverse(autoregressive))
 
         return of_vectors(x_shape, normalized(n, self.layers, layer))
@@ -169,7 +173,7 @@ class NeuralSpline(Design):
 
     Attributes:
         layers: of splines.
-        hidden: widths of the network of each.
+        hidden: widths of the network of each; None chooses by the number of values.
         bins: pieces of each spline.
         marginal_bins: pieces of the spline of each value by itself.
         coupling: takes couplings: draws in one pass.
@@ -179,7 +183,7 @@ class NeuralSpline(Design):
     """
 
     layers: int = 2
-    hidden: tuple[int, ...] = (128, 128)
+    hidden: tuple[int, ...] | None = None
     bins: int = 8
     marginal_bins: int = 16
     coupling: bool = False
@@ -191,17 +195,18 @@ class NeuralSpline(Design):
     def build(self, x_shape: Shape, context_size: int) -> Bijection:
         """As `Design.build`; takes rows of any shape, of at least 2 values where they are coupled."""
         n = n_values(self, x_shape, at_least=2 if self.coupling else 1)
+        hidden = default_hidden(n) if self.hidden is None else self.hidden
         spline = Spline(self.bins)
 
         def layer(i: int) -> Bijection:
             if self.coupling:
                 return Chain(
                     Permutation.shuffle(n, i),
-                    Coupling(n, self.hidden, transformer=spline, context_size=context_size, dropout=self.dropout),
+                    Coupling(n, hidden, transformer=spline, context_size=context_size, dropout=self.dropout),
                 )
             return Chain(
                 *_turned(n, i),
-                Autoregressive(n, self.hidden, transformer=spline, context_size=context_size, dropout=self.dropout),
+                Autoregressive(n, hidden, transformer=spline, context_size=context_size, dropout=self.dropout),
             )
 
         layers = [layer(i) for i in range(self.layers)]
@@ -211,6 +216,12 @@ class NeuralSpline(Design):
 def normalized(n: int, layers: int, layer: Callable[[int], Bijection]) -> list[Bijection]:
     """Layers 0 to `layers` - 1, with activation normalization before each and after the last."""
     return [*(step for i in range(layers) for step in (ActNorm(n), layer(i))), ActNorm(n)]
+
+
+def default_hidden(n: int) -> tuple[int, ...]:
+    """Two layers, with a unit for each value at least where that is affordable: masked ones would lose dependencies."""
+    width = min(MOST_WIDTH, max(LEAST_WIDTH, 2 ** math.ceil(math.log2(2 * n))))
+    return (width, width)
 
 
 def check_layers(design: Design, layers: int) -> None:
