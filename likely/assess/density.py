@@ -6,21 +6,28 @@ import numpy as np
 import torch
 
 from likely.assess.bench import MEANS, Bench, spread_rows
+from likely.contract import AnnealedEnergy, Density, Model
 from likely.data import Schema, Source
 from likely.evaluation import Figure, bits_per_dim, mean_with_error
+from likely.fitted import Fitted
 from likely.tasks import DENSITY_SAMPLES, how_estimated, rows_enough
+from likely.tasks.partition import LogPartition, log_partition
+
+ANNEALING_STEPS = 5000
+"""Temperatures of the chains that estimate the constant of an energy."""
 
 
 def density(bench: Bench) -> list[Figure]:
-    """Log-likelihood, and bits per dimension of whole values, where the model has a density."""
-    if not bench.fitted.measure.is_density:
+    """Log-likelihood, and bits per dimension of whole values, where the model has a density, or can estimate it."""
+    constant = _constant(bench.model)
+    if not isinstance(bench.model, Density) and constant is None:
         return []
     # Of categories PPCA would give a density, as if they were numbers, which compares with no probability.
     beside = {} if bench.schema.has_categorical else bench.baseline("ppca")
     models = {bench.name: bench.fitted} | beside
     test = spread_rows(bench.test, rows_enough(bench.model, len(bench.test)))
-    log_p = {row: fitted.log_prob(test) for row, fitted in models.items()}
-    marks = {row: fitted.density_mark for row, fitted in models.items()}
+    log_p = {row: _log_prob(fitted, test, constant) for row, fitted in models.items()}
+    marks = {row: fitted.density_mark if isinstance(fitted.model, Density) else "~" for row, fitted in models.items()}
     if bench.some_train is not None:
         log_p[MEANS], marks[MEANS] = _independent_log_prob(bench, test), "="
     estimates = {row: mean_with_error(values) for row, values in log_p.items()}
@@ -33,8 +40,8 @@ def density(bench: Bench) -> list[Figure]:
             "higher",
             {row: each.mean for row, each in estimates.items()},
             {row: ">=" if mark == "<=" else mark for row, mark in marks.items()},
-            {row: each.error for row, each in estimates.items()},
-            _note(bench, test),
+            {row: _with_constant(each.error, constant, row == bench.name) for row, each in estimates.items()},
+            _note(bench, test, constant),
         )
     ]
     if whole:
@@ -46,15 +53,37 @@ def density(bench: Bench) -> list[Figure]:
                 "lower",
                 {row: each.mean for row, each in bits.items()},
                 marks,
-                {row: each.error for row, each in bits.items()},
+                {
+                    row: _with_constant(each.error, constant, row == bench.name, bench.schema.n_values * math.log(2))
+                    for row, each in bits.items()
+                },
             )
         )
     return figures
 
 
-def _note(bench: Bench, test: Source) -> str:
+def _constant(model: Model) -> LogPartition | None:
+    """What the model's energy lacks of a log-probability, where that can be estimated."""
+    return log_partition(model, n_temperatures=ANNEALING_STEPS) if isinstance(model, AnnealedEnergy) else None
+
+
+def _log_prob(fitted: Fitted, rows: Source, constant: LogPartition | None) -> np.ndarray:
+    """log p of rows; of an energy with this constant."""
+    if isinstance(fitted.model, Density) or constant is None:
+        return fitted.log_prob(rows)
+    return -fitted.surprise(rows) - constant.value
+
+
+def _with_constant(error: float, constant: LogPartition | None, lacks_it: bool, unit: float = 1.0) -> float:
+    """The standard error of a mean over rows, with that of the constant, which all of them share."""
+    return error if constant is None or not lacks_it else math.hypot(error, constant.error / unit)
+
+
+def _note(bench: Bench, test: Source, constant: LogPartition | None) -> str:
     estimated = how_estimated(bench.model)
     how = f"{bench.name}: {estimated}" if estimated else f"Bounds by {DENSITY_SAMPLES} importance samples"
+    if constant is not None:
+        how = f"{bench.name}: {constant.told}"
     over = f", over {len(test):,} of {len(bench.test):,} test rows" if len(test) < len(bench.test) else ""
     return f"{how}{over}. '{MEANS}' takes every value as independent."
 

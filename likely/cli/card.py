@@ -81,8 +81,10 @@ def _row(*cells: str) -> str:
 
 
 def _limits(fitted: "Fitted", description: "Description") -> list[str]:
+    from likely.contract import Density
+
     limits = list(description.problems)
-    if fitted.measure.is_density:
+    if isinstance(fitted.model, Density):
         limits.append(
             "A row that is unlikely is not wrong for that, and simple rows can be likelier than those learned."
         )

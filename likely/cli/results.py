@@ -102,10 +102,11 @@ def next_commands(fitted: "Fitted", directory: str, data: str) -> list[str]:
     """Three commands to copy, of those that the model can do."""
     from likely.cli.outputs import TABLES, takes_pictures
     from likely.contract import Encoder, Reconstructor, Restorer, Sampler
+    from likely.tasks import can_judge
 
     model, where, of = fitted.model, shlex.quote(directory), shlex.quote(data)
     rows = "" if takes_pictures(fitted.schema) else ".csv" if fitted.schema.kind == "table" else ".npy"
-    commands = [f"likely score {where} {of} -o scores{TABLES[0]}"]
+    commands = [f"likely score {where} {of} -o scores{TABLES[0]}"] if can_judge(type(model)) else []
     if isinstance(model, Restorer) and (model.corruption is not None or fitted.schema.missing):
         commands.append(f"likely restore {where} {of} -o restored{rows}")
     if isinstance(model, Sampler):

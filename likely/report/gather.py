@@ -13,7 +13,7 @@ from sklearn.decomposition import PCA
 import likely
 from likely.assess.bench import Bench
 from likely.assess.maps import MIN_ROWS, Maps
-from likely.contract import Decoder, Encoder, Reconstructor, Restorer, Sampler
+from likely.contract import Decoder, Density, Encoder, Reconstructor, Restorer, Sampler
 from likely.data import Source, describe
 from likely.data.subset import Subset
 from likely.evaluation import EMBEDDINGS, Assessment, Embedding, embed_tsne, find_copies, mse
@@ -85,7 +85,7 @@ def gather(fitted: Fitted, parts: ReportParts) -> ReportData:
         data=_data(fitted, parts),
         history=parts.history,
         best_step=info.get("training", {}).get("best_step"),
-        objective_unit="nats per row" if fitted.measure.is_density else "per row",
+        objective_unit="nats per row" if isinstance(fitted.model, Density) else "per row",
         value_range=None if schema.domain == "real" else (schema.low, schema.high),
         channel_axis=schema.channel_axis,
         reconstructions=seen.reconstructions(),
