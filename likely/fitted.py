@@ -464,7 +464,7 @@ class Fitted:
                 restart("answer")
                 x = self._settle(x)
                 answer = ask(x, self._condition(condition, ids)).cpu()
-                if with_log_det and self.measure.is_density and self.continuous:
+                if with_log_det and self.continuous:
                     answer = answer.double() + with_log_det * self.schema.log_det(x).cpu()
                 pieces.append(answer)
         return _joined(pieces, source)

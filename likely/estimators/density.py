@@ -7,7 +7,7 @@ from sklearn.base import DensityMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from likely.contract import Density
+from likely.contract import BoundedDensity, ExactDensity
 from likely.errors import Unsupported
 from likely.estimators.learner import Learner
 from likely.registry import model_class
@@ -33,7 +33,7 @@ class DensityEstimator(DensityMixin, Learner):
     def fit(self, X: Any, y: Any = None) -> "DensityEstimator":
         """Learns the density of X (n, d) or (n, ...); y is ignored."""
         name = self._spec().resolve().name
-        if not issubclass(model_class(name), Density):
+        if not issubclass(model_class(name), ExactDensity | BoundedDensity):
             raise Unsupported(f"{name} has no density; `likely models` shows which models have one")
         self._learn(X, "none")
         return self

@@ -47,6 +47,17 @@ class LogPartition:
         """Whether all states were gone through."""
         return self.n_chains == 0
 
+    @property
+    def told(self) -> str:
+        """How it was found and what that means for log-likelihoods, for whoever reads them."""
+        if self.exact:
+            return "an energy with its constant by a sum over all states of the hidden units"
+        return (
+            f"an energy with its constant estimated by annealed importance sampling ({self.n_chains} chains, "
+            f"{self.n_temperatures:,} temperatures, log Z = {self.value:.2f} +- {self.error:.2f}, which is part of the "
+            "error); the estimate is in mean too low, so that the log-likelihood is in mean too high"
+        )
+
 
 def temperatures(n: int) -> list[float]:
     """n + 1 temperatures from 0 to 1, in lines between `KNOTS`: ever closer together."""
