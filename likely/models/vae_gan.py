@@ -24,7 +24,7 @@ from likely.contract import (
 )
 from likely.networks import default_z_size
 from likely.networks.critics import build_critic
-from likely.networks.generators import build_generator
+from likely.networks.generators import build_generator, default_learning_rate
 from likely.networks.row_encoder import build_row_encoder
 from likely.variational import Diagonal, DiagonalNormal
 
@@ -52,7 +52,7 @@ class VAEGAN(NoHeldOutObjective, Encoder, Decoder, Reconstructor, Sampler):
         bounds: (low, high) that all values lie between, which what is decoded then does, too; None for numbers
             without bounds. `likely.fit` fills it in for pixels.
         width: of dense layers, or channels of the largest maps; by default chosen by the shape.
-        learning_rate: of all players, at its highest.
+        learning_rate: of all players, at its highest; by default chosen by the shape.
         condition_shape: of a condition that encoder and decoder see and the critic judges by projection, or None.
 
     Reference: Autoencoding beyond pixels using a learned similarity metric (Larsen et al., 2016), arXiv:1512.09300,
@@ -68,7 +68,7 @@ class VAEGAN(NoHeldOutObjective, Encoder, Decoder, Reconstructor, Sampler):
         similarity: float = 0.1,
         bounds: tuple[float, float] | None = None,
         width: int | None = None,
-        learning_rate: float = 3e-4,
+        learning_rate: float | None = None,
         condition_shape: Shape | None = None,
     ) -> None:
         super().__init__(x_shape, condition_shape)
@@ -88,7 +88,8 @@ class VAEGAN(NoHeldOutObjective, Encoder, Decoder, Reconstructor, Sampler):
 
     def players(self) -> Mapping[str, Player]:
         """Critic, decoder and encoder, each with what is its own."""
-        settings = {"lr": self.learning_rate, "betas": (0.5, 0.99), "weight_decay": 0.0}
+        rate = default_learning_rate(self.x_shape) if self.learning_rate is None else self.learning_rate
+        settings = {"lr": rate, "betas": (0.5, 0.99), "weight_decay": 0.0}
         return {
             "critic": Player(tuple(self.critic.parameters()), self.game.critic_steps, settings),
             "decoder": Player(tuple(self.decoder.parameters()), 1, settings),
