@@ -10,6 +10,7 @@ from likely.assess.manifold import curves, gain, manifold
 from likely.assess.maps import Maps
 from likely.assess.restoration import restoration
 from likely.assess.rows import copies, reconstruction
+from likely.assess.samples import samples
 from likely.assess.verdicts import verdict
 from likely.data import Source
 from likely.evaluation import Assessment
@@ -29,15 +30,16 @@ def assess(fitted: Fitted, test: Source, train: Source | None = None, *, compare
 
     Returns:
         Density (where the model has one), what the code says and a check of the bound (where there is one),
-        reconstruction, restoration (where it restores), detection and code quality (where labels exist), copies (where
-        the model samples), the code as a map (where it has one), and verdicts in words.
+        reconstruction, restoration (where it restores), detection and code quality (where labels exist), copies and how
+        near samples come to test rows (where the model samples), the code as a map (where it has one), and verdicts in
+        words.
 
     Raises:
         UserError: if `compare` names something else, or the model has no code.
     """
     bench = Bench(fitted, test, train)
     maps = Maps(bench, compare)
-    code = latent(bench)
+    code, drawn = latent(bench), samples(bench)
     figures = [
         *density(bench),
         *code.figures,
@@ -46,8 +48,10 @@ def assess(fitted: Fitted, test: Source, train: Source | None = None, *, compare
         *detection(bench),
         *codes(bench, maps),
         *copies(bench),
+        *drawn.figures,
         *manifold(bench, maps),
     ]
     grown = curves(bench, maps)
-    verdicts = [*code.verdicts, *(verdict(figure, bench.name) for figure in figures), gain(grown, bench.name)]
-    return Assessment(len(test), tuple(figures), tuple(filter(None, verdicts)), tuple(grown))
+    told = (verdict(figure, bench.name) for figure in figures)
+    verdicts = filter(None, [*code.verdicts, *told, *drawn.verdicts, gain(grown, bench.name)])
+    return Assessment(len(test), tuple(figures), tuple(verdicts), tuple(grown), drawn.histograms)

@@ -5,12 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from likely.assess.bench import MAX_VALUES, MEANS, Bench
+from likely.assess.bench import MEANS, Bench
 from likely.contract import Reconstructor, Sampler
 from likely.evaluation import Figure, find_copies, mean_with_error, mse, psnr, ssim
-
-N_SAMPLES = 1_000
-"""Samples drawn to look for copies."""
 
 
 def reconstruction(bench: Bench) -> list[Figure]:
@@ -43,11 +40,12 @@ def copies(bench: Bench) -> list[Figure]:
     """The share of samples that lie too near to training rows, where the model samples."""
     if not isinstance(bench.model, Sampler) or bench.some_train is None or bench.schema.missing:
         return []
-    n = min(N_SAMPLES, max(1, MAX_VALUES // bench.schema.n_values))
-    samples = bench.fitted.see_samples(n).double().numpy()
+    samples = bench.draws(bench.fitted).double().numpy()
+    if not len(samples):
+        return []
     found = find_copies(samples, bench.seen(bench.some_test), bench.seen(bench.some_train))
     note = (
-        f"Share of {n} samples that lie nearer to a training row than 99 % of test rows do; without copying about "
-        f"0.01. {found.identical:.2%} equal a training row in every value."
+        f"Share of {len(samples)} samples that lie nearer to a training row than 99 % of test rows do; without copying "
+        f"about 0.01. {found.identical:.2%} equal a training row in every value."
     )
     return [Figure("copies", "share of samples", "neither", {bench.name: found.share}, note=note)]

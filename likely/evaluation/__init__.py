@@ -1,6 +1,6 @@
 """Numbers that say how good a model is: arrays in, numbers out, no plotting and no models."""
 
-from likely.evaluation.assessment import Assessment, Curve, Figure
+from likely.evaluation.assessment import Assessment, Curve, Figure, Histogram
 from likely.evaluation.codes import (
     accuracy_error,
     leave_one_out_accuracy,
@@ -11,6 +11,7 @@ from likely.evaluation.copies import Copies, find_copies, nearest_rows
 from likely.evaluation.density import Estimate, bits_per_dim, mean_with_error
 from likely.evaluation.detection import auroc, auroc_error, average_precision
 from likely.evaluation.embeddings import EMBEDDINGS, Embedding, embed_tsne
+from likely.evaluation.frechet import frechet_distance
 from likely.evaluation.manifold import (
     Growth,
     continuity,
@@ -20,8 +21,11 @@ from likely.evaluation.manifold import (
     trustworthiness,
 )
 from likely.evaluation.mixing import Mixing, mixing
+from likely.evaluation.mmd import kernel_mmd
 from likely.evaluation.neighbors import neighbor_means
+from likely.evaluation.precision_recall import Fidelity, fidelity
 from likely.evaluation.reconstruction import mse, psnr, ssim
+from likely.evaluation.two_sample import TwoSample, two_sample_test
 
 __all__ = [
     "EMBEDDINGS",
@@ -30,9 +34,12 @@ __all__ = [
     "Curve",
     "Embedding",
     "Estimate",
+    "Fidelity",
     "Figure",
     "Growth",
+    "Histogram",
     "Mixing",
+    "TwoSample",
     "accuracy_error",
     "auroc",
     "auroc_error",
@@ -41,9 +48,12 @@ __all__ = [
     "continuity",
     "distance_contrast",
     "embed_tsne",
+    "fidelity",
     "find_copies",
+    "frechet_distance",
     "growing_dimensions",
     "intrinsic_dimension",
+    "kernel_mmd",
     "leave_one_out_accuracy",
     "linear_probe_accuracy",
     "mean_with_error",
@@ -55,4 +65,5 @@ __all__ = [
     "psnr",
     "ssim",
     "trustworthiness",
+    "two_sample_test",
 ]

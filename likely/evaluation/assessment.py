@@ -72,6 +72,28 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class Histogram:
+    """Shares by class, of the model's rows and of others.
+
+    Attributes:
+        name: what it is: "class shares".
+        classes: in order.
+        shares: by row, the model's first: the share of each class.
+        note: a sentence on how to read it.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    shares: Mapping[str, tuple[float, ...]]
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        for row, each in self.shares.items():
+            if len(each) != len(self.classes):
+                raise ValueError(f"{self.name}: {row} must have {len(self.classes)} shares, got {len(each)}")
+
+
+@dataclass(frozen=True)
 class Assessment:
     """Everything that was measured on test rows.
 
@@ -80,12 +102,14 @@ class Assessment:
         figures: what was measured.
         verdicts: plain sentences that say whether the model is any good.
         curves: what was measured as something grows.
+        histograms: shares by class.
     """
 
     n_test: int
     figures: tuple[Figure, ...] = ()
     verdicts: tuple[str, ...] = ()
     curves: tuple[Curve, ...] = ()
+    histograms: tuple[Histogram, ...] = ()
 
     def figure(self, name: str) -> Figure | None:
         """The figure of this name; None where it was not measured."""
@@ -102,6 +126,7 @@ class Assessment:
             "figures": [_figure_to_json(figure) for figure in self.figures],
             "verdicts": list(self.verdicts),
             "curves": [_curve_to_json(curve) for curve in self.curves],
+            "histograms": [_histogram_to_json(histogram) for histogram in self.histograms],
         }
 
     @classmethod
@@ -121,7 +146,9 @@ class Assessment:
 def _assessment(data: Any) -> Assessment:
     figures = tuple(_figure(each) for each in data["figures"])
     curves = tuple(_curve(each) for each in data.get("curves", ()))  # older files have none
-    return Assessment(int(data["n_test"]), figures, tuple(str(verdict) for verdict in data["verdicts"]), curves)
+    histograms = tuple(_histogram(each) for each in data.get("histograms", ()))
+    verdicts = tuple(str(verdict) for verdict in data["verdicts"])
+    return Assessment(int(data["n_test"]), figures, verdicts, curves, histograms)
 
 
 def _figure_to_json(figure: Figure) -> dict[str, Any]:
@@ -158,6 +185,16 @@ def _curve_to_json(curve: Curve) -> dict[str, Any]:
 def _curve(data: Any) -> Curve:
     lines = {str(name): tuple((float(x), float(y)) for x, y in line) for name, line in data["lines"].items()}
     return Curve(str(data["name"]), str(data["over"]), str(data["unit"]), lines, str(data["note"]))
+
+
+def _histogram_to_json(histogram: Histogram) -> dict[str, Any]:
+    shares = {name: [_number_to_json(each) for each in shares] for name, shares in histogram.shares.items()}
+    return {"name": histogram.name, "classes": list(histogram.classes), "shares": shares, "note": histogram.note}
+
+
+def _histogram(data: Any) -> Histogram:
+    shares = {str(name): tuple(float(each) for each in shares) for name, shares in data["shares"].items()}
+    return Histogram(str(data["name"]), tuple(str(each) for each in data["classes"]), shares, str(data["note"]))
 
 
 def _number_to_json(value: float) -> float | str:
