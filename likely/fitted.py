@@ -106,8 +106,8 @@ class Fitted:
 
     @property
     def density_mark(self) -> str:
-        """ "=" if `log_prob` is exact, "~" if an estimate, "<=" if a bound: of the model, or by dequantization."""
-        if self.measure is Measure.ESTIMATE:
+        """ "=" if log p is exact, "~" if an estimate, "<=" if a bound: of the model, or by dequantization."""
+        if self.measure in (Measure.ESTIMATE, Measure.ENERGY):
             return "~"
         exact = self.measure is Measure.EXACT and not self.schema.is_random(self.continuous)
         return "=" if exact else "<="

@@ -20,14 +20,14 @@ ANNEALING_STEPS = 5000
 def density(bench: Bench) -> list[Figure]:
     """Log-likelihood, and bits per dimension of whole values, where the model has a density, or can estimate it."""
     constant = _constant(bench.model)
-    if not isinstance(bench.model, Density) and constant is None:
+    if not isinstance(bench.model, Density):
         return []
     # Of categories PPCA would give a density, as if they were numbers, which compares with no probability.
     beside = {} if bench.schema.has_categorical else bench.baseline("ppca")
     models = {bench.name: bench.fitted} | beside
     test = spread_rows(bench.test, rows_enough(bench.model, len(bench.test)))
     log_p = {row: _log_prob(fitted, test, constant) for row, fitted in models.items()}
-    marks = {row: fitted.density_mark if isinstance(fitted.model, Density) else "~" for row, fitted in models.items()}
+    marks = {row: fitted.density_mark for row, fitted in models.items()}
     if bench.some_train is not None:
         log_p[MEANS], marks[MEANS] = _independent_log_prob(bench, test), "="
     estimates = {row: mean_with_error(values) for row, values in log_p.items()}
@@ -69,9 +69,9 @@ def _constant(model: Model) -> LogPartition | None:
 
 def _log_prob(fitted: Fitted, rows: Source, constant: LogPartition | None) -> np.ndarray:
     """log p of rows; of an energy with this constant."""
-    if isinstance(fitted.model, Density) or constant is None:
-        return fitted.log_prob(rows)
-    return -fitted.surprise(rows) - constant.value
+    if isinstance(fitted.model, AnnealedEnergy) and constant is not None:
+        return -fitted.surprise(rows) - constant.value
+    return fitted.log_prob(rows)
 
 
 def _with_constant(error: float, constant: LogPartition | None, lacks_it: bool, unit: float = 1.0) -> float:
