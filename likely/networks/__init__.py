@@ -12,6 +12,9 @@ from likely.networks.convolutional import Convolutional
 from likely.networks.defaults import choose_z_size, default_network, default_z_size
 from likely.networks.full_resolution import FullResolution
 from likely.networks.mlp import MLP
+from likely.networks.residual_mlp import ResidualMLP
+from likely.networks.unet import UNet
+from likely.networks.velocity import VelocityNetwork
 from likely.networks.what_where import WhatWhere
 
 __all__ = [
@@ -22,6 +25,9 @@ __all__ = [
     "FullResolution",
     "Layer",
     "Network",
+    "ResidualMLP",
+    "UNet",
+    "VelocityNetwork",
     "WhatWhere",
     "choose_z_size",
     "default_network",

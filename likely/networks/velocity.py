@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from likely.contract import Shape
 
-HIGHEST_FREQUENCY, LOWEST_FREQUENCY = 64.0, 0.5
+HIGHEST_FREQUENCY, LOWEST_FREQUENCY = 8.0, 0.25
 """Of the waves that a time from 0 to 1 is written in, in periods."""
 
 
@@ -36,7 +36,7 @@ class TimeEmbedding(nn.Module):
 
     frequencies: Tensor
 
-    def __init__(self, width: int, context_size: int, n_waves: int = 16) -> None:
+    def __init__(self, width: int, context_size: int, n_waves: int = 8) -> None:
         super().__init__()
         powers = torch.linspace(math.log(LOWEST_FREQUENCY), math.log(HIGHEST_FREQUENCY), n_waves)
         self.register_buffer("frequencies", 2 * math.pi * powers.exp(), persistent=False)
