@@ -171,6 +171,11 @@ PRESETS: dict[str, Preset] = {
         {"design": "IAF()"},
         "Improved Variational Inference with Inverse Autoregressive Flow (Kingma et al., NeurIPS 2016)",
     ),
+    "glow": Preset(
+        "flow",
+        {"design": "Glow()"},
+        "Glow: Generative Flow with Invertible 1x1 Convolutions (Kingma & Dhariwal, NeurIPS 2018)",
+    ),
     "neural-spline-flow": Preset(
         "flow", {"design": "NeuralSpline(coupling=True)"}, "Neural Spline Flows (Durkan et al., NeurIPS 2019)"
     ),

@@ -37,6 +37,7 @@ OF_IMAGES = {
     "what-where-autoencoder",
     "ssim-autoencoder",
     "super-resolution-autoencoder",
+    "glow",
 }
 
 
