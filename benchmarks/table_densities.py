@@ -10,9 +10,10 @@ neighboring values, and at least over a hundredth of the column's standard devia
 whole numbers often are, stay in both halves: they are what such a table is made of.
 
 The flow is fitted as a user would who passes nothing but data; a tenth of its training rows stop it. The mixture
-is scikit-learn's, its covariances (full, tied, diagonal, spherical) and its number of components chosen by BIC among
-those that have fewer parameters than there are training rows, without which BIC takes spikes on single rows. The kernel
-density has Gaussian kernels of one width, chosen by five-fold cross-validation.
+is scikit-learn's, its covariances (full, tied, diagonal, spherical) and its number of components chosen by BIC, of
+those with at least ten rows in mean for each component, and twice as many rows as columns for each full covariance:
+below that BIC takes spikes on single rows. The kernel density has Gaussian kernels of one width, chosen by five-fold
+cross-validation.
 """
 
 import math
@@ -86,7 +87,7 @@ def by_mixture(rows: Halves, seed: int) -> Figure:
     for kind in COVARIANCES:
         found = list[float]()
         for k in COMPONENTS:
-            if n_parameters(kind, k, d) >= m or (len(found) > 2 and min(found[-2:]) > min(found[:-2])):
+            if not has_enough_rows(kind, k, m, d) or (len(found) > 2 and min(found[-2:]) > min(found[:-2])):
                 break
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)
@@ -102,10 +103,9 @@ def by_mixture(rows: Halves, seed: int) -> Figure:
     return float(best[1].score(rows.test)), best[2]
 
 
-def n_parameters(kind: str, k: int, d: int) -> int:
-    """Of a mixture of k normals over d columns: weights, means and covariances."""
-    covariances = {"full": k * d * (d + 1) // 2, "tied": d * (d + 1) // 2, "diag": k * d, "spherical": k}
-    return k - 1 + k * d + covariances[kind]
+def has_enough_rows(kind: str, k: int, m: int, d: int) -> bool:
+    """Whether m rows of d columns can teach a mixture of k normals, as the protocol has it."""
+    return m >= 10 * k and (kind not in ("full", "tied") or m >= 2 * d * (k if kind == "full" else 1))
 
 
 def by_kernels(rows: Halves, seed: int) -> Figure:

@@ -108,7 +108,7 @@ def unit(*shape: int) -> Callable[[], Tensor]:
 
 def wide(n: int) -> Callable[[], Tensor]:
     """Real numbers some of which lie where tails are."""
-    return lambda: 6 * (real(n)() - 0.5)
+    return lambda: 4 * torch.randn(N_ROWS, n)
 
 
 def awake(model: Model) -> Model:
