@@ -13,7 +13,7 @@ from sklearn.decomposition import PCA
 import likely
 from likely.assess.bench import Bench
 from likely.assess.maps import MIN_ROWS, Maps
-from likely.contract import Decoder, Density, Encoder, Reconstructor, Restorer, Sampler
+from likely.contract import Decoder, Density, Encoder, EstimatedDensity, Model, Reconstructor, Restorer, Sampler
 from likely.data import Source, describe
 from likely.data.subset import Subset
 from likely.evaluation import EMBEDDINGS, Assessment, Embedding, embed_tsne, find_copies, mse
@@ -85,7 +85,7 @@ def gather(fitted: Fitted, parts: ReportParts) -> ReportData:
         data=_data(fitted, parts),
         history=parts.history,
         best_step=info.get("training", {}).get("best_step"),
-        objective_unit="nats per row" if isinstance(fitted.model, Density) else "per row",
+        objective_unit="nats per row" if _raises_density(fitted.model) else "per row",
         value_range=None if schema.domain == "real" else (schema.low, schema.high),
         channel_axis=schema.channel_axis,
         reconstructions=seen.reconstructions(),
@@ -106,6 +106,11 @@ def gather(fitted: Fitted, parts: ReportParts) -> ReportData:
         notes=tuple(info.get("chosen", ())),
         absent=absent,
     )
+
+
+def _raises_density(model: Model) -> bool:
+    """Whether what training minimizes is minus a log-density, or a bound of it; of an estimated one it is not."""
+    return isinstance(model, Density) and not isinstance(model, EstimatedDensity)
 
 
 def _data(fitted: Fitted, parts: ReportParts) -> dict[str, Any]:
@@ -177,10 +182,11 @@ class _Seen:
     def samples(self) -> Samples | None:
         if not self.can(Sampler):
             return None
-        rows = self.fitted.sample(4 * N_SHOWN, seed=0)
+        seen = self.fitted.see_samples(4 * N_SHOWN, seed=0)  # once, for some draw slowly
+        rows = self.schema.to_rows(seen, draws=True)
         if self.schema.missing or not len(self.parts.train):
             return Samples(self.plain(rows))
-        drawn = self.fitted.see_samples(4 * N_SHOWN, seed=0).double().numpy()
+        drawn = seen.double().numpy()
         some = self.parts.train[:: max(1, len(self.parts.train) // 10_000)]
         training = self.fitted.see(Subset(self.parts.source, some)).double().numpy()
         found = find_copies(drawn, self.fitted.see(self.test).double().numpy(), training)
@@ -225,7 +231,7 @@ class _Seen:
             calibration.surprises,
             calibration.threshold(self.parts.false_alarm_rate),
             self.parts.false_alarm_rate,
-            measure.value,
+            measure.mark or measure.value,
             unit,
         )
 
