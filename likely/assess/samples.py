@@ -86,7 +86,7 @@ def _by_ppca(bench: Bench) -> dict[str, Tensor]:
 
 def _told(measured: Mapping[str, Measured], n: int) -> Figure:
     note = (
-        f"Of {n:,} samples and as many test rows, the share that a classifier assigns rightly without having learned "
+        f"Of {n:,} samples and as many test rows (at most {N_SAMPLES:,}), the share that a classifier assigns rightly without having learned "
         f"from it; guessing gives 0.5. '{REAL}': as many training rows in the place of samples, the floor."
     )
     values, errors = (
@@ -114,10 +114,10 @@ def _discrepancy(real: RealRows, measured: Mapping[str, Measured]) -> Figure:
 
 def _near(real: RealRows, measured: Mapping[str, Measured]) -> list[Figure]:
     meanings = {
-        PRECISION: ("share of samples", "within the reach of a test row"),
-        RECALL: ("share of test rows", "within the reach of a sample"),
-        DENSITY: ("", f"so many test rows have a sample within their reach in mean, over {N_NEIGHBORS}"),
-        COVERAGE: ("share of test rows", "with a sample within their own reach"),
+        PRECISION: ("share of samples", "Samples that lie within the reach of some test row."),
+        RECALL: ("share of test rows", "Test rows that lie within the reach of some sample."),
+        DENSITY: ("", f"Within the reach of how many test rows a sample lies, in mean, over {N_NEIGHBORS}."),
+        COVERAGE: ("share of test rows", "Test rows within whose own reach some sample lies."),
     }
     reach = f" The reach of a row goes to the {N_NEIGHBORS}th nearest of its kind, in the space of {real.space.title}."
     return [
@@ -126,7 +126,7 @@ def _near(real: RealRows, measured: Mapping[str, Measured]) -> list[Figure]:
             unit,
             "higher",
             {row: getattr(each.near, name.removeprefix("sample ")) for row, each in measured.items()},
-            note=f"{meaning[:1].upper()}{meaning[1:]}.{reach if name == PRECISION else ''}",
+            note=meaning + (reach if name == PRECISION else ""),
         )
         for name, (unit, meaning) in meanings.items()
     ]

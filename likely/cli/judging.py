@@ -68,6 +68,7 @@ def evaluate(
     court = _court(fitted, directory, source, label)
     assessment = results.assessed(fitted, Subset(court.source, court.test), _learned(fitted, court), as_names(compare))
     results.show(assessment)
+    results.show_histograms(assessment)
     results.show_curves(assessment)
     if output is not None:
         write_file(output, results.metrics_of(assessment))

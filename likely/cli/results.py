@@ -22,6 +22,9 @@ FILES = (
     ("weights.safetensors", "the model itself, with the .json files beside it"),
 )
 
+MAX_CLASSES = 30
+"""A longer table of classes is cut; metrics.json has them all."""
+
 
 def assessed(fitted: "Fitted", test: "Source", train: "Source | None", compare: Sequence[str] = ()) -> "Assessment":
     """The figures on test rows, beside baselines where there are training rows."""
@@ -50,6 +53,17 @@ def show_curves(assessment: "Assessment") -> None:
         lines = [(f"{size:g}", *(f"{each[size]:.3f}" if size in each else "" for each in values)) for size in sizes]
         table(lines, head=("", *curve.lines), fixed=1, right=range(1 + len(values)))
         draw(clean(curve.note))
+
+
+def show_histograms(assessment: "Assessment") -> None:
+    """Shares as tables: a line for each class, a column for each row."""
+    for histogram in assessment.histograms:
+        title(histogram.name[:1].upper() + histogram.name[1:])
+        shares = zip(*histogram.shares.values(), strict=True)
+        found = [(name, *(f"{each:.1%}" for each in of)) for name, of in zip(histogram.classes, shares, strict=True)]
+        table(found[:MAX_CLASSES], head=("", *histogram.shares), fixed=1, right=range(1, 1 + len(histogram.shares)))
+        cut = f" The first {MAX_CLASSES} of {len(found)} classes." if len(found) > MAX_CLASSES else ""
+        draw(clean(histogram.note + cut))
 
 
 def _own_and_others(figure: "Figure") -> tuple[str, str]:

@@ -126,6 +126,25 @@ def unit_rates(rates: np.ndarray, active: np.ndarray) -> Markup:
         return _svg(figure, "Rate of each value of the code")
 
 
+def shares(classes: Sequence[str], rows: Mapping[str, Sequence[float]]) -> Markup:
+    """A group of bars for each class, one for each row: shares of rows, in percent."""
+    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")
+        figure, axes = _axes("class", "share of the rows, %")
+        width, places = 0.8 / len(rows), np.arange(len(classes))
+        for i, ((name, each), color) in enumerate(
+            zip(rows.items(), (ACCENT, MUTED, SECOND, *CLASS_COLORS), strict=False)
+        ):
+            at = places + (i - (len(rows) - 1) / 2) * width
+            axes.bar(at, 100 * np.asarray(each), color=color, width=width, linewidth=0, label=name)
+        short = [name if len(name) <= MAX_NAME else name[: MAX_NAME - 1] + "…" for name in classes]
+        crowded = sum(map(len, short)) > 50
+        axes.set_xticks(places, labels=short, rotation=90 if crowded else 0)
+        axes.grid(axis="x", visible=False)
+        _legend(axes)
+        return _svg(figure, "Shares of classes")
+
+
 def _spread(ticks: Sequence[float]) -> list[float]:
     """Those of ascending numbers whose names do not run into each other on a logarithmic axis; always the last."""
     kept: list[float] = []

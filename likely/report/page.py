@@ -6,7 +6,7 @@ from typing import Any
 import jinja2
 
 from likely.evaluation import Assessment
-from likely.report import chains, exploration, latent, maps, restorations, sections
+from likely.report import chains, exploration, judged, latent, maps, restorations, sections
 from likely.report.contents import ReportData
 from likely.report.rows import look_of
 from likely.report.words import argument, cell, count, listed, shape
@@ -41,6 +41,7 @@ def _contents(pages: ReportData) -> dict[str, Any]:
         "restorations": _if(pages.restorations, lambda shown: restorations.restorations(shown, look)),
         "column_errors": sections.column_errors(pages.column_errors),
         "samples": _if(pages.samples, lambda shown: sections.samples(shown, look)),
+        "judged": judged.judged(pages.assessment),
         "chains": _if(pages.chains, lambda shown: chains.chains(shown, look)),
         "codes": _if(pages.codes, lambda codes: maps.latent_maps(codes, pages.model_name, look)),
         "measures": maps.measures(pages.assessment),
@@ -63,7 +64,8 @@ def _if(value: Any, make: Any) -> Any:
 
 
 def _baselines(assessment: Assessment) -> dict[str, Any] | None:
-    figures = [figure for figure in assessment.figures if figure.name not in (*maps.OWN_FIGURES, *latent.OWN_FIGURES)]
+    elsewhere = (*maps.OWN_FIGURES, *latent.OWN_FIGURES, *judged.OWN_FIGURES)
+    figures = [figure for figure in assessment.figures if figure.name not in elsewhere]
     if not figures:
         return None
     names = Assessment(0, tuple(figures)).row_names()
