@@ -7,6 +7,8 @@ of seven 79.20, Row LSTM of twelve 80.54, PixelCNN 81.30 (van den Oord et al., 2
 The cases "diagonal-gpu" and "gated-gpu" are recipes for a GPU: --seconds 1800 --device cuda.
 """
 
+import sys
+
 import torch
 from torch import Tensor
 
@@ -14,7 +16,7 @@ from benchmarks.data import binarized_mnist, parser, say
 from likely.contract import ExactDensity
 from likely.likelihoods import Bernoulli
 from likely.registry import Spec
-from likely.training import TrainConfig, train
+from likely.training import Progress, TrainConfig, train
 
 CASES = {
     "fvsbn": Spec("fvsbn"),
@@ -71,7 +73,7 @@ def main() -> None:
     with torch.random.fork_rng():
         torch.manual_seed(given.seed)
         model = CASES[given.case].build(x_shape=(1, 28, 28), likelihood=Bernoulli())
-    history = train(model, learned, config, split=split)
+    history = train(model, learned, config, split=split, on_progress=Curve())
     assert isinstance(model, ExactDensity)
     nats = nll(model, test)
     say(
@@ -86,6 +88,20 @@ def main() -> None:
         test_nats=round(float(nats.mean()), 3),
         standard_error=round(float(nats.std()) / len(nats) ** 0.5, 3),
     )
+
+
+class Curve:
+    """Prints every validation once, on stderr: a run of an hour should be seen to go astray."""
+
+    def __init__(self) -> None:
+        self.step = -1
+
+    def __call__(self, progress: Progress) -> None:
+        row = progress.row
+        if row and row["step"] > self.step:
+            self.step = row["step"]
+            told = {name: round(row[name], 3) for name in ("train", "validation") if name in row}
+            print(f"{self.step:,} of {progress.total_steps:,}: {told}", file=sys.stderr, flush=True)
 
 
 @torch.inference_mode()
