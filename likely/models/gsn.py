@@ -56,7 +56,7 @@ class GSN(GradientFitted, Encoder, Decoder, Reconstructor, MarkovSampler, Impute
         z_size: size of the code; by default as wide as the network's layers, as nothing shall be thrown away.
         network: encoder and decoder; by default chosen by the shape.
         noise: how the chain leaves a row. The less, the nearer its draws come to rows, and the longer it takes from
-            one to quite another. By default each bit by a coin in one of five places, 0.12 of the range of an image
+            one to quite another. By default each bit by a coin in one of five places, 0.15 of the range of an image
             or signal, 0.3 standard deviations of a column.
         walkback: steps of the chain from each training row; with 1 a denoising autoencoder.
         likelihood: of x given what is left of it; `likely.fit` chooses it by the data's domain.
@@ -79,9 +79,9 @@ class GSN(GradientFitted, Encoder, Decoder, Reconstructor, MarkovSampler, Impute
         *,
         network: Network | None = None,
         noise: Corruption | None = None,
-        walkback: int = 4,
+        walkback: int = 2,
         likelihood: Likelihood | None = None,
-        burn_in: int = 100,
+        burn_in: int = 200,
         fill_steps: int = 20,
         condition_shape: Shape | None = None,
     ) -> None:
@@ -212,7 +212,7 @@ class GSN(GradientFitted, Encoder, Decoder, Reconstructor, MarkovSampler, Impute
 def _default_noise(likelihood: Likelihood, x_shape: Shape) -> Corruption:
     if isinstance(likelihood, Bernoulli):
         return SaltAndPepper(0.2)
-    return GaussianNoise(0.3 if len(x_shape) == 1 else 0.12)
+    return GaussianNoise(0.3 if len(x_shape) == 1 else 0.15)
 
 
 def _starts(widths: Sequence[int]) -> list[int]:
