@@ -209,8 +209,10 @@ class NeuralSpline(Design):
                 Autoregressive(n, hidden, transformer=spline, context_size=context_size, dropout=self.dropout),
             )
 
-        layers = [layer(i) for i in range(self.layers)]
-        return of_vectors(x_shape, [Marginals(n, self.marginal_bins), Triangular(n), *layers, ActNorm(n)])
+        # A single value depends on no other: its own spline says all, and only a context could place knots.
+        linear = [Triangular(n)] if n > 1 else []
+        layers = [layer(i) for i in range(self.layers)] if n > 1 or context_size else []
+        return of_vectors(x_shape, [Marginals(n, self.marginal_bins), *linear, *layers, ActNorm(n)])
 
 
 def normalized(n: int, layers: int, layer: Callable[[int], Bijection]) -> list[Bijection]:
