@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from scipy import linalg, stats
 
-from likely.evaluation import auroc, fidelity, frechet_distance, kernel_mmd, two_sample_test
+from likely.evaluation import (
+    auroc,
+    fidelity,
+    frechet_distance,
+    frechet_estimate,
+    frechet_floor,
+    kernel_mmd,
+    two_sample_test,
+)
 from likely.evaluation.precision_recall import Fidelity
 
 
@@ -75,6 +83,23 @@ def test_frechet_keeps_small_differences(random):
 def test_frechet_refuses_what_has_no_covariance(x, y, what):
     with pytest.raises(ValueError, match=what):
         frechet_distance(x, y)
+
+
+def test_the_error_of_a_distance_is_the_spread_over_many_draws(random):
+    pairs = [(random.normal(size=(200, 3)), random.normal(0.7, 1.5, (200, 3))) for _ in range(200)]
+    found = [frechet_estimate(x, y) for x, y in pairs]
+    assert np.mean([each.error for each in found]) == pytest.approx(np.std([each.mean for each in found]), rel=0.15)
+    assert found[0].mean == frechet_distance(*pairs[0])
+    assert math.isnan(frechet_estimate(np.zeros((5, 1)), np.ones((5, 1))).error)
+
+
+def test_the_floor_is_what_two_draws_of_one_distribution_come_to(random):
+    draws = [frechet_distance(*random.normal(size=(2, 100, 4))) for _ in range(300)]
+    floors = [frechet_floor(random.normal(size=(200, 4))) for _ in range(30)]
+    assert np.mean([each.mean for each in floors]) == pytest.approx(np.mean(draws), rel=0.1)
+    assert np.mean([each.error for each in floors]) == pytest.approx(np.std(draws), rel=0.2)
+    with pytest.raises(ValueError, match="halves"):
+        frechet_floor(np.zeros((3, 2)))
 
 
 # MMD

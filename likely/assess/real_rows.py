@@ -1,6 +1,6 @@
 """Real rows that samples are held against, in the form in which a caller gets both."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,7 +15,8 @@ from likely.evaluation import (
     Fidelity,
     TwoSample,
     fidelity,
-    frechet_distance,
+    frechet_estimate,
+    frechet_floor,
     kernel_mmd,
     two_sample_test,
 )
@@ -34,14 +35,14 @@ class Measured:
 
     Attributes:
         told: whether a classifier tells them from test rows.
-        frechet: the Fréchet distance in the pinned space.
+        frechet: the Fréchet distance in the pinned space, with its error.
         mmd: the squared discrepancy in the pinned space.
         near: precision, recall, density and coverage in the pinned space.
         shares: (classes,), how often the space's classifier sees each class; empty where there are no labels.
     """
 
     told: TwoSample
-    frechet: float
+    frechet: Estimate
     mmd: Estimate
     near: Fidelity
     shares: np.ndarray
@@ -73,11 +74,22 @@ class RealRows:
         few = slice(MAX_PAIRED)
         return Measured(
             two_sample_test(test[few].numpy(), x[few].numpy()),
-            frechet_distance(own, real),
+            frechet_estimate(own, real),
             kernel_mmd(own[few], real[few]),
             fidelity(own[few], real[few], k=N_NEIGHBORS),
             self.shares(x),
         )
+
+    def measured_floor(self) -> Measured:
+        """The floor in the place of samples, with `floor_distance` for its Fréchet distance."""
+        return replace(self.measured(self.floor), frechet=self.floor_distance())
+
+    def floor_distance(self, n: int | None = None) -> Estimate:
+        """The Fréchet distance of n real rows from n others, by default of all: the mean over halvings, and its spread.
+
+        Of a single pair it may be many times too small or too large, by chance in how often either has each class.
+        """
+        return frechet_floor(self.space(torch.cat([self.test[:n], self.floor[:n]])))
 
     def shares(self, x: Tensor) -> np.ndarray:
         """How often the space's classifier sees each class among rows; empty where there are no labels."""

@@ -59,7 +59,9 @@ def samples(bench: Bench) -> Judgment:
         return Judgment()
     given = as_handed_out(bench.fitted, drawn)
     rows = {bench.name: given, REAL: real.floor} | _by_ppca(bench)
-    measured = {row: real.measured(x) for row, x in rows.items() if len(x) >= n}
+    measured = {
+        row: real.measured_floor() if row == REAL else real.measured(x) for row, x in rows.items() if len(x) >= n
+    }
     figures = [_told(measured, n), _distance(real, measured), _discrepancy(real, measured), *_near(real, measured)]
     sentences = [told_in_words(measured), distance_in_words(measured, real.space.title)]
     histograms = []
@@ -86,8 +88,9 @@ def _by_ppca(bench: Bench) -> dict[str, Tensor]:
 
 def _told(measured: Mapping[str, Measured], n: int) -> Figure:
     note = (
-        f"Of {n:,} samples and as many test rows (at most {N_SAMPLES:,}), the share that a classifier assigns rightly without having learned "
-        f"from it; guessing gives 0.5. '{REAL}': as many training rows in the place of samples, the floor."
+        f"Of {n:,} samples and as many test rows (at most {N_SAMPLES:,}), the share that a classifier assigns rightly "
+        f"without having learned from it; guessing gives 0.5. '{REAL}': as many training rows in the place of samples, "
+        "the floor."
     )
     values, errors = (
         {row: getattr(each.told, name) for row, each in measured.items()} for name in ("accuracy", "accuracy_error")
@@ -98,9 +101,11 @@ def _told(measured: Mapping[str, Measured], n: int) -> Figure:
 def _distance(real: RealRows, measured: Mapping[str, Measured]) -> Figure:
     note = (
         f"Between the Gaussians with the means and covariances of {len(real.test):,} rows each, in the space of "
-        f"{real.space.title}, made of other training rows. Few rows make it too large, for the floor as well."
+        f"{real.space.title}, made of other training rows. Few rows make it too large, for the floor as well: that "
+        f"is the mean over halves of {2 * len(real.test):,} real rows, and its ± the spread from half to half."
     )
-    return Figure(FRECHET, "squared", "lower", {row: each.frechet for row, each in measured.items()}, note=note)
+    values, errors = ({row: each.frechet[i] for row, each in measured.items()} for i in (0, 1))
+    return Figure(FRECHET, "squared", "lower", values, errors=errors, note=note)
 
 
 def _discrepancy(real: RealRows, measured: Mapping[str, Measured]) -> Figure:
@@ -160,14 +165,14 @@ def told_in_words(measured: Mapping[str, Measured]) -> str:
 def distance_in_words(measured: Mapping[str, Measured], space: str) -> str:
     """How much farther samples of the model, which comes first, are from test rows than real rows are."""
     own, _, *others = measured
-    floor = measured[REAL].frechet
-    times = {row: measured[row].frechet / floor if floor > 0 else math.inf for row in (own, *others)}
-    if times[own] <= NEARLY:
+    value, floor = measured[own].frechet, measured[REAL].frechet
+    times = {row: each.frechet.mean / floor.mean if floor.mean > 0 else math.inf for row, each in measured.items()}
+    if value.mean <= floor.mean + 2 * floor.error or times[own] <= NEARLY:
         text = "Its samples lie as near to test rows as other real rows do"
     else:
         text = f"Its samples lie {times[own]:.3g} times as far from test rows as other real rows do"
     beside = "".join(f", {row}'s {times[row]:.3g} times" for row in others)
-    return f"{text}{beside}: {FRECHET} {measured[own].frechet:.3g} against {floor:.3g}, in the space of {space}."
+    return f"{text}{beside}: {FRECHET} {value.mean:.3g} against {floor.mean:.3g}, in the space of {space}."
 
 
 def classes_in_words(classes: tuple[str, ...], drawn: np.ndarray, shares: np.ndarray, n: int) -> str:

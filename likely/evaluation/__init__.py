@@ -11,7 +11,7 @@ from likely.evaluation.copies import Copies, find_copies, nearest_rows
 from likely.evaluation.density import Estimate, bits_per_dim, mean_with_error
 from likely.evaluation.detection import auroc, auroc_error, average_precision
 from likely.evaluation.embeddings import EMBEDDINGS, Embedding, embed_tsne
-from likely.evaluation.frechet import frechet_distance
+from likely.evaluation.frechet import frechet_distance, frechet_estimate, frechet_floor
 from likely.evaluation.manifold import (
     Growth,
     continuity,
@@ -51,6 +51,8 @@ __all__ = [
     "fidelity",
     "find_copies",
     "frechet_distance",
+    "frechet_estimate",
+    "frechet_floor",
     "growing_dimensions",
     "intrinsic_dimension",
     "kernel_mmd",
