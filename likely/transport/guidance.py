@@ -92,8 +92,8 @@ class Known:
         for _ in range(min(N_ITERATIONS, off.shape[1])):
             pushed = self._seen(variance * line)
             length = _share(size, (line * pushed).sum(1, keepdim=True))
-            # What is left below rounding lies where A sees nothing, and would be divided by nothing.
-            length = torch.where(size > (100 * torch.finfo(off.dtype).eps) ** 2 * first, length, 0)
+            # What is left near rounding lies where A sees nothing, and would be divided by nothing.
+            length = torch.where(size > torch.finfo(off.dtype).eps * first, length, 0)
             q, residual = q + length * line, residual - length * pushed
             before, size = size, _squared(residual)
             line = residual + _share(size, before) * line
