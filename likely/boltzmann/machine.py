@@ -146,8 +146,8 @@ class Machine(nn.Module):
         """Moves the hidden offsets toward a mean of h (H,), and the visible biases so that p(v, h) stays."""
         offset = self.get_buffer("hidden_offset")
         step = OFFSET_RATE * (hidden_mean.to(offset.dtype) - offset)
-        offset += step
-        self.visible_bias += self.weight @ step
+        offset.add_(step)
+        self.visible_bias.add_(self.weight @ step)
 
     @torch.no_grad()
     def log_partition(self) -> Tensor | None:

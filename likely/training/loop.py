@@ -15,10 +15,11 @@ from likely.errors import UserError
 from likely.rng import preserved, restart
 from likely.training.config import TrainConfig
 from likely.training.descent import Store, Task, descend
-from likely.training.greedy import descend_by_layers, descend_by_stages
+from likely.training.greedy import descend_by_layers
 from likely.training.history import History, Progress
 from likely.training.interrupts import stop_requests
 from likely.training.plan import choose_device
+from likely.training.stacked import descend_by_stages
 
 CLOSED_FORM_BATCH = 4096
 

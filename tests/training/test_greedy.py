@@ -25,6 +25,7 @@ from likely.rng import seeded
 from likely.training import TrainConfig, train
 from likely.training.descent import Task
 from likely.training.interrupts import StopRequest
+from likely.training.stages import WHOLE, Done
 from tests.training.kinds import assert_same, assert_same_state, without_time
 
 CONFIG = TrainConfig(epochs=4, batch_size=16, warmup=5, checkpoint_steps=1)
@@ -123,7 +124,7 @@ def turn_of(state):
 
 def whole(state):
     """The model's own weights in a stored state."""
-    inside = {name.removeprefix(greedy.WHOLE): v for name, v in state[0].items() if name.startswith(greedy.WHOLE)}
+    inside = {name.removeprefix(WHOLE): v for name, v in state[0].items() if name.startswith(WHOLE)}
     return inside or {name.removeprefix("model/"): v for name, v in state[0].items() if name.startswith("model/")}
 
 
@@ -352,7 +353,7 @@ def test_under_a_time_limit_the_layers_share_their_part_of_it():
     limits = []
     for took in (1.0, 2.5, 0.3):
         limits.append(stages._config(len(stages.done)).time_limit)
-        stages.done.append(greedy.Done([], 1, took))
+        stages.done.append(Done([], 1, took))
     limits.append(stages._config(len(stages.done)).time_limit)
     part = greedy.TIME_SHARE * 10.0
     # What one layer leaves the next ones have, and what all leave the whole.
