@@ -187,7 +187,7 @@ class NeuralSpline(Design):
     bins: int = 8
     marginal_bins: int = 16
     coupling: bool = False
-    dropout: float = 0.2
+    dropout: float = 0.3
 
     def __post_init__(self) -> None:
         check_layers(self, self.layers)
