@@ -111,10 +111,12 @@ class _UNet(nn.Module):
         for level, blocks in enumerate(self.downs):
             h = _halved(h) if level else h
             skips.append([])
+            assert isinstance(blocks, nn.ModuleList)
             for block in blocks:
                 h = block(h, embedding)
                 skips[-1].append(h)
         for level, blocks in zip(reversed(range(len(self.downs))), self.ups, strict=True):
+            assert isinstance(blocks, nn.ModuleList)
             for block, skipped in zip(blocks, reversed(skips[level]), strict=True):
                 h = block(torch.cat([h, skipped], 1), embedding)
             h = _doubled(h, skips[level - 1][-1]) if level else h
