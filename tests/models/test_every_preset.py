@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import likely
-from likely.contract import Encoder, ExactDensity, Reconstructor
+from likely.contract import Decoder, Encoder, ExactDensity, Reconstructor
 from likely.estimators import FeatureExtractor
 from likely.registry import PRESETS, model_class
 
@@ -22,13 +22,16 @@ def test_a_preset_fits_saves_and_loads(name, digits, tmp_path):
     assert fitted.history.total_steps >= 1
     fitted.save(tmp_path / name)
     loaded = likely.load(tmp_path / name)
-    assert isinstance(loaded.model, Encoder | ExactDensity)
+    assert isinstance(loaded.model, Encoder | ExactDensity | Decoder)
     if isinstance(loaded.model, Encoder):
         np.testing.assert_array_equal(loaded.encode(digits[:20]), fitted.encode(digits[:20]))
     if isinstance(loaded.model, Reconstructor):
         np.testing.assert_array_equal(loaded.reconstruct(digits[:20]), fitted.reconstruct(digits[:20]))
     if isinstance(loaded.model, ExactDensity):
         np.testing.assert_array_equal(loaded.log_prob(digits[:20]), fitted.log_prob(digits[:20]))
+    if isinstance(loaded.model, Decoder) and not isinstance(loaded.model, Encoder):
+        z = np.random.default_rng(0).normal(size=(20, *loaded.model.z_shape)).astype(np.float32)
+        np.testing.assert_array_equal(loaded.decode(z), fitted.decode(z))
 
 
 OF_IMAGES = {
