@@ -41,8 +41,10 @@ class FlowMatching(GradientFitted, Encoder, Decoder, Sampler, EstimatedDensity, 
     is that of the code, times how much the way there contracts. Codes, rows and densities are as exact as the solver's
     tolerance; with more than `max_exact_trace` values densities are estimates of mean log p(x), too.
 
-    It starts as the normal distribution with the data's mean and covariance (images: mean and variance), and the
-    network learns what those leave, in units in which all that is left is of variance 1.
+    It starts as the normal distribution with the data's mean and covariance (of images and signals with one mean per
+    channel and one variance: their principal axes of little variance would be learned as eagerly as the others, and
+    what is seen in an image is in the others), and the network learns what those leave, in units in which all that is
+    left is of variance 1.
 
     Args:
         x_shape: of one row.
@@ -82,7 +84,7 @@ class FlowMatching(GradientFitted, Encoder, Decoder, Sampler, EstimatedDensity, 
         self.network = _default_network(self.x_shape) if network is None else network
         self.tolerance, self.steps, self.guidance_steps = tolerance, steps, guidance_steps
         self.max_exact_trace = max_exact_trace
-        self.path = GaussianPath(self.x_shape, rotated=not self.network.sees_maps)
+        self.path = GaussianPath(self.x_shape, rotated=len(self.x_shape) == 1)
         self.z_shape = (self.path.n,)
         context_size = 0 if self.condition_shape is None else math.prod(self.condition_shape)
         self.residual = self.network.build(self.x_shape, context_size)

@@ -24,11 +24,6 @@ class ResidualMLP(VelocityNetwork):
     width: int | None = None
     blocks: int = 4
 
-    @property
-    def sees_maps(self) -> bool:
-        """As `VelocityNetwork.sees_maps`: no."""
-        return False
-
     def build(self, x_shape: Shape, context_size: int) -> nn.Module:
         """As `VelocityNetwork.build`; takes any shape."""
         n = math.prod(x_shape)

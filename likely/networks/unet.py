@@ -41,11 +41,6 @@ class UNet(VelocityNetwork):
     blocks: int = 1
     factor: int = 2
 
-    @property
-    def sees_maps(self) -> bool:
-        """As `VelocityNetwork.sees_maps`: yes."""
-        return True
-
     def build(self, x_shape: Shape, context_size: int) -> nn.Module:
         """As `VelocityNetwork.build`; x_shape is (channels, height, width), or (channels, length)."""
         check_is_map(x_shape, "UNet")

@@ -15,11 +15,6 @@ HIGHEST_FREQUENCY, LOWEST_FREQUENCY = 8.0, 0.25
 class VelocityNetwork(abc.ABC):
     """A network from a point, a time and a context to a velocity. Its subclasses are frozen dataclasses."""
 
-    @property
-    @abc.abstractmethod
-    def sees_maps(self) -> bool:
-        """Whether it needs neighbours side by side, as convolutions do; else any rotation of the values serves it."""
-
     @abc.abstractmethod
     def build(self, x_shape: Shape, context_size: int) -> nn.Module:
         """A module of u (batch, *x_shape), t (batch,) and context (batch, context_size) or None: (batch, *x_shape).
