@@ -121,8 +121,8 @@ class InfoGAN(NoHeldOutObjective, Encoder, Sampler):
     def draw_codes(self, n: int) -> Tensor:
         """Codes as they are drawn in training: (n, *z_shape)."""
         like = next(self.parameters())
-        drawn = [torch.randint(k, (n,), device=like.device) for k in self.categories]
-        choices = [F.one_hot(choice, k).to(like.dtype) for choice, k in zip(drawn, self.categories, strict=True)]
+        choices = [torch.eye(k, dtype=like.dtype, device=like.device) for k in self.categories]
+        choices = [rows[torch.randint(len(rows), (n,), device=like.device)] for rows in choices]
         numbers = 2 * torch.rand(n, self.n_continuous, dtype=like.dtype, device=like.device) - 1
         return torch.cat([*choices, numbers], 1)
 
@@ -141,7 +141,7 @@ class InfoGAN(NoHeldOutObjective, Encoder, Sampler):
         """log q(code | row) - log p(code), (batch,) nats: in mean at most the mutual information of code and row."""
         choices, loc, scale = self._read(made)
         *chosen, numbers = codes.split([*self.categories, self.n_continuous], 1)
-        log_q = torch.distributions.Normal(loc, scale).log_prob(numbers).sum(1)
+        log_q = -(0.5 * ((numbers - loc) / scale).square() + scale.log() + 0.5 * math.log(2 * math.pi)).sum(1)
         for logits, one_hot in zip(choices, chosen, strict=True):
             log_q = log_q + (logits.log_softmax(1) * one_hot).sum(1)
         # Choices are equally likely, and numbers have the density 1 / 2.

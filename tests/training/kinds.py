@@ -10,12 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from likely.adversarial import Hinge
 from likely.boltzmann import ParallelTempering, PersistentChains
 from likely.contract import GradientFitted, Model, NoHeldOutObjective, Objective, Player
 from likely.data import infer_schema, open_source
 from likely.data.feed import Feed, SourceFeed, TensorFeed
 from likely.likelihoods import Bernoulli, Gaussian
-from likely.models import RBM, VAE, Autoencoder
+from likely.models import GAN, RBM, VAE, Autoencoder, InfoGAN
 from likely.networks import MLP
 from likely.rng import seeded
 from likely.training import TrainConfig, train
@@ -134,6 +135,9 @@ KINDS: dict[str, Kind] = {
     "autoencoder": Kind(lambda: Autoencoder((4,), 2, network=SMALL), real),
     "autoregressive": Kind(lambda: LittleAutoregressive((4,)), bits),
     "gan": Kind(lambda: LittleGAN((2,)), lambda: real(2)),
+    "gan-conditional": Kind(lambda: GAN((3,), 3, width=8, condition_shape=(2,)), labeled),
+    "gan-spectral": Kind(lambda: GAN((2,), 3, width=8, game=Hinge(critic_steps=3)), lambda: real(2)),
+    "info-gan": Kind(lambda: InfoGAN((2,), categories=(3,), n_continuous=1, width=8), lambda: real(2)),
     "rbm": Kind(lambda: RBM((4,), 4, learning=PersistentChains(10)), bits),
     "rbm-tempered": Kind(lambda: RBM((4,), 4, learning=ParallelTempering(3, 5)), bits),
     "restless": Kind(lambda: Restless((4,)), real),
