@@ -79,7 +79,7 @@ def test_what_draws_like_the_data_reaches_the_floor_and_what_does_not_stays_abov
     poor = real.measured(real.floor.flip(-1))
     assert abs(perfect.told.accuracy - 0.5) < 4 * perfect.told.accuracy_error
     assert perfect.frechet.mean < floor.frechet.mean + 4 * floor.frechet.error
-    # Mirrored, two corners change places and the third is a new one: a third of the rows is told, the others by guessing.
+    # Mirrored, two corners change places and the third is a new one: a third is told, of the others every second.
     assert abs(poor.told.accuracy - 2 / 3) < 4 * poor.told.accuracy_error
     assert poor.frechet.mean > 5 * floor.frechet.mean
     assert poor.near.coverage < floor.near.coverage
