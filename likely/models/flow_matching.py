@@ -139,7 +139,10 @@ class FlowMatching(GradientFitted, Encoder, Decoder, Sampler, EstimatedDensity, 
             z, gained = integrate(field, begun, 1.0, 0.0, context=context, tolerance=self.tolerance)
         log_prob = -0.5 * (z.square() + math.log(2 * math.pi)).sum(1) + self.path.log_det()
         each = log_prob[:, None] + gained
-        error = torch.zeros_like(log_prob) if exact else each.std(1) / math.sqrt(n_samples)
+        if exact:
+            return each.mean(1), torch.zeros_like(log_prob)
+        # One line tells nothing of its error.
+        error = each.std(1) / math.sqrt(n_samples) if n_samples > 1 else torch.full_like(log_prob, torch.nan)
         return each.mean(1), error
 
     def _restore(self, y: Tensor, operator: Operator, condition: Tensor | None) -> Tensor:

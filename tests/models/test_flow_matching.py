@@ -153,16 +153,17 @@ def test_estimates_along_random_lines_are_right_in_mean_and_know_their_error():
     each = [estimating.estimate(x, n_samples=8) for _ in range(16)]
     told = torch.stack([estimate.error for estimate in each]).square().mean(0)
     spread = torch.stack([estimate.value for estimate in each]).var(0)
-    assert 0.75 < (told.mean() / spread.mean()).item() < 1.33
+    assert 0.5 < (told.mean() / spread.mean()).item() < 2
     assert estimating.estimate(x, n_samples=1).error.isnan().all()
 
 
 def test_it_starts_as_the_normal_distribution_of_the_rows():
-    p = normal((5,))
-    model = FlowMatching((5,)).double().eval()
-    model.initialize(Batch(p.sample((10_000,))))
-    x = p.sample((200,))
-    assert (model.log_prob_bound(x) - p.log_prob(x)).abs().mean() < 0.03
+    rows = normal((5,)).sample((10_000,))
+    model = FlowMatching((5,), network=SMALL).double().eval()
+    model.initialize(Batch(rows))
+    p = torch.distributions.MultivariateNormal(rows.mean(0), torch.cov(rows.T))
+    # Shrinkage of a covariance that ten thousand rows tell is next to none.
+    assert (model.log_prob_bound(rows[:100]) - p.log_prob(rows[:100])).abs().max() < 0.05
 
 
 def test_what_the_network_has_to_give_is_of_variance_one_and_nothing_it_can_tell_where_data_is_normal():
