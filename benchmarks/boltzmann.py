@@ -28,7 +28,7 @@ BATCH_SIZE = 100
 N_CHAINS = 200
 N_TEMPERATURES = 20_000
 ROWS_AT_ONCE = 1000
-N_DRAWS = 100
+N_DRAWS = 20
 """Of the hidden units of a test row, for the network's bound."""
 
 
