@@ -26,8 +26,9 @@ from likely.networks.critics import build_critic
 from likely.variational import CodeDensity, Prior, ShapedModule, StandardNormal
 from likely.variational.linear_start import start_as_probabilistic_pca
 
-GAME_OPTIMIZER: Mapping[str, Any] = {"lr": 1e-3, "betas": (0.5, 0.99), "weight_decay": 0.0}
-"""Of those who play for the codes: slower than who reconstructs, so that the critic's judgement stays up to date."""
+GAME_OPTIMIZER: Mapping[str, Any] = {"lr": 3e-3, "betas": (0.5, 0.99), "weight_decay": 0.0}
+"""Who plays for the codes moves as fast as who reconstructs: codes that serve the decoder best, such as those that
+tell classes apart though the label does, would else be pulled there faster than the game pulls them away."""
 
 
 @final
@@ -47,8 +48,7 @@ class AdversarialAutoencoder(NoHeldOutObjective, Encoder, Decoder, Reconstructor
         network: encoder and decoder; by default chosen by the shape.
         likelihood: of x given its code; `likely.fit` chooses it by the data's domain.
         prior: what codes are to be like; by default N(0, I). One that is learned has nothing to learn from here.
-        game: that critic and encoder play; by default non-saturating, with a penalty ten times that for rows, as codes
-            are few numbers and critics of them quick to be certain.
+        game: that critic and encoder play; by default non-saturating with a zero-centered penalty.
         width: of the critic's layers; by default chosen by the size of the code.
         condition_shape: of a condition that encoder, decoder and critic see, or None.
 
@@ -74,10 +74,11 @@ class AdversarialAutoencoder(NoHeldOutObjective, Encoder, Decoder, Reconstructor
         self.z_size = choose_z_size(z_size, network, self.x_shape)
         self.z_shape = (self.z_size,)
         self.likelihood = Gaussian() if likelihood is None else likelihood
-        linear_path = isinstance(self.likelihood, Gaussian)
+        # Principal components tell classes apart, and what the label says the code would first have to forget.
+        linear_path = isinstance(self.likelihood, Gaussian) and condition_shape is None
         self.network = default_network(self.x_shape, linear_path=linear_path) if network is None else network
         self.prior = StandardNormal() if prior is None else prior
-        self.game = NonSaturating(penalty=1.0) if game is None else game
+        self.game = NonSaturating() if game is None else game
         self.width = width
         n_conditions = 0 if self.condition_shape is None else math.prod(self.condition_shape)
         self.codec = self.network.build(

@@ -136,6 +136,11 @@ PRESETS: dict[str, Preset] = {
     "flow-prior-vae": Preset(
         "vae", {"prior": "FlowPrior()"}, "Variational Lossy Autoencoder (Chen et al., ICLR 2017), section 3.2"
     ),
+    "generalized-denoising-autoencoder": Preset(
+        "gsn",
+        {"walkback": "1"},
+        "Generalized Denoising Auto-Encoders as Generative Models (Bengio et al., NeurIPS 2013), arXiv:1305.6663",
+    ),
     "fvsbn": Preset(
         "made",
         {"hidden": "()"},

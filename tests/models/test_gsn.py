@@ -7,6 +7,7 @@ import torch
 from scipy.stats import chisquare
 from torch import Tensor
 
+import likely
 from likely.contract import Batch
 from likely.corruptions import Erasing, SaltAndPepper
 from likely.likelihoods import Bernoulli, Columns
@@ -161,3 +162,16 @@ def test_categories_are_begun_whole():
 def test_a_chain_of_no_steps_is_refused(name):
     with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
         GSN((3,), **{name: 0})
+
+
+def test_a_generalized_denoising_autoencoder_is_asked_for_rows_that_were_changed_once():
+    """Its objective is one nll, of a single draw of the noise; its parent goes on from there."""
+    x = torch.rand(30, 1, 4, 4)
+    for name, once in (("generalized-denoising-autoencoder", True), ("gsn", False)):
+        torch.manual_seed(0)
+        model = likely.Spec(name, network=MLP((8,))).build((1, 4, 4))
+        torch.manual_seed(1)
+        total = model(x).total
+        torch.manual_seed(1)
+        nll = -model.given(model.noise.draw(x).apply(x)).log_prob(x)
+        assert torch.allclose(total, nll) is once
