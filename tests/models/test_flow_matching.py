@@ -10,6 +10,7 @@ from likely.contract import Batch
 from likely.corruptions import Downsampling, Erasing, GaussianNoise, Grayscale, LinearOperator, Truncation
 from likely.errors import UserError
 from likely.models import FlowMatching
+from likely.models.flow_matching import _drawn_times
 from likely.networks.residual_mlp import ResidualMLP
 from likely.networks.unet import UNet
 from likely.training import TrainConfig, train
@@ -193,6 +194,15 @@ def test_the_field_learned_on_a_normal_pair_is_its_closed_form():
     with torch.no_grad():
         off = (model.velocity(t, w, None) - field).square().mean() / field.var()
     assert off < 0.02
+
+
+def test_times_cover_all_of_the_way_and_dwell_in_its_middle():
+    t = torch.cat([_drawn_times(torch.zeros(n, 1)) for n in (1, 7, 20_000)])
+    assert ((t >= 0) & (t <= 1)).all()
+    # Of a quarter, a tenth lies within a twentieth of the ends; of the others, those beyond 2.94 of a normal.
+    ends = ((t < 0.05) | (t > 0.95)).float().mean().item()
+    assert ends == pytest.approx(0.25 * 0.1 + 0.75 * 0.0033, abs=0.005)
+    assert t.median().item() == pytest.approx(0.5, abs=0.02)
 
 
 def restored(shape, corruption, *, started=True, n=1500, **arguments):
