@@ -41,6 +41,7 @@ def main() -> None:
     length.add_argument("--epochs", type=float, help="instead of seconds, per machine")
     arguments.add_argument("--learning-rate", type=float, default=LEARNING_RATE)
     arguments.add_argument("--batch-size", type=int, default=BATCH_SIZE)
+    arguments.add_argument("--weight-decay", type=float, default=0.0)
     arguments.add_argument("--hidden", type=int, default=500)
     arguments.add_argument("--top", type=int, default=2000, help="units of the highest layer of a network")
     arguments.add_argument("--chains", type=int, default=N_CHAINS, help="annealed, for the constant")
@@ -58,6 +59,7 @@ def main() -> None:
         precision=given.precision,
         learning_rate=given.learning_rate,
         batch_size=given.batch_size,
+        weight_decay=given.weight_decay,
         **length_set,
     )
     learned, test, split = binarized_mnist(given.data)
