@@ -8,7 +8,6 @@ from likely.models.dequantizing_flow import DequantizingFlow
 from likely.models.flow import Flow
 from likely.models.flow_matching import FlowMatching
 from likely.models.gan import GAN
-from likely.models.flow_matching import FlowMatching
 from likely.models.gated_pixel_cnn import GatedPixelCNN
 from likely.models.gsn import GSN
 from likely.models.info_gan import InfoGAN

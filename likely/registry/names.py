@@ -24,16 +24,16 @@ MODELS: dict[str, str | type] = {
     "pixel_rnn": "likely.models.pixel_rnn:PixelRNN",
     "pixel_cnn": "likely.models.pixel_cnn:PixelCNN",
     "gated_pixel_cnn": "likely.models.gated_pixel_cnn:GatedPixelCNN",
-    "flow_matching": "likely.models.flow_matching:FlowMatching",
     "flow": "likely.models.flow:Flow",
     "dequantizing_flow": "likely.models.dequantizing_flow:DequantizingFlow",
-    "gsn": "likely.models.gsn:GSN",
+    "flow_matching": "likely.models.flow_matching:FlowMatching",
+    "gan": "likely.models.gan:GAN",
+    "info_gan": "likely.models.info_gan:InfoGAN",
     "aae": "likely.models.adversarial_autoencoder:AdversarialAutoencoder",
     "vae_gan": "likely.models.vae_gan:VAEGAN",
     "rbm": "likely.models.rbm:RBM",
     "dbn": "likely.models.dbn:DBN",
-    "gan": "likely.models.gan:GAN",
-    "info_gan": "likely.models.info_gan:InfoGAN",
+    "gsn": "likely.models.gsn:GSN",
 }
 """Every model by name: where its class is found, or the class itself where `register` was given one."""
 

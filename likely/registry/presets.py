@@ -163,9 +163,7 @@ PRESETS: dict[str, Preset] = {
         {"design": "NICE()"},
         "NICE: Non-linear Independent Components Estimation (Dinh et al., ICLR 2015 workshop)",
     ),
-    "real-nvp": Preset(
-        "flow", {"design": "RealNVP()"}, "Density estimation using Real NVP (Dinh et al., ICLR 2017)"
-    ),
+    "real-nvp": Preset("flow", {"design": "RealNVP()"}, "Density estimation using Real NVP (Dinh et al., ICLR 2017)"),
     "maf": Preset(
         "flow",
         {"design": "MAF()"},
