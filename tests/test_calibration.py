@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from likely.errors import ModelFileError
-from likely.tasks import Calibration
+from likely.models import PPCA, FlowMatching
+from likely.tasks import Calibration, rows_enough
 
 
 def test_p_values_count_the_rows_at_least_as_strange():
@@ -49,3 +50,12 @@ def test_json_gives_every_bit_back_and_refuses_the_rest():
     for broken in ({}, {"surprises": [1.0]}, {"surprises": [float("nan")], "cross_fitted": True}, [1.0]):
         with pytest.raises(ModelFileError):
             Calibration.from_json(broken)
+
+
+def test_fewer_rows_are_asked_where_each_takes_long():
+    """By Hutchinson's estimate a density is followed step by step; an exact trace, and any other density, is quick."""
+    assert rows_enough(FlowMatching((8,)), 10_000) == 10_000
+    assert rows_enough(PPCA((200,), 2), 10_000) == 10_000
+    asked = [rows_enough(FlowMatching((n,)), 10_000) for n in (100, 200, 400, 3000)]
+    assert asked == [500, 300, 150, 100]
+    assert rows_enough(FlowMatching((3000,)), 60) == 60

@@ -1,5 +1,6 @@
 """Novelty: how surprising a row is to a model."""
 
+import math
 from enum import Enum
 
 from torch import Tensor
@@ -13,8 +14,9 @@ DENSITY_SAMPLES = 16
 ESTIMATE_SAMPLES = 2
 """Lines along which a density that is estimated looks, where nobody says how many: each costs a derivative."""
 
-MAX_ESTIMATED = 500
-"""So many rows tell how surprising rows are, where a model has to follow each of them step by step."""
+MAX_ESTIMATED_VALUES = 60_000
+LEAST_ESTIMATED, MOST_ESTIMATED = 100, 500
+"""So many values, within so many rows, tell how surprising rows are where a model has to follow each step by step."""
 
 
 class Measure(Enum):
@@ -76,9 +78,11 @@ def how_estimated(model: Model, n_samples: int | None = None) -> str:
 
 
 def rows_enough(model: Model, n: int) -> int:
-    """Of how many of n rows to ask the density, so that it takes minutes: all, but where each is followed by steps."""
-    costly = isinstance(model, EstimatedDensity) and model.method == "Hutchinson"
-    return min(n, MAX_ESTIMATED) if costly else n
+    """Of how many of n rows to ask the density, so that it takes a minute: all, but where each is followed by steps."""
+    if not (isinstance(model, EstimatedDensity) and model.method == "Hutchinson"):
+        return n
+    affordable = MAX_ESTIMATED_VALUES // math.prod(model.x_shape)
+    return min(n, max(LEAST_ESTIMATED, min(MOST_ESTIMATED, affordable)))
 
 
 def surprise(model: Model, x: Tensor, condition: Tensor | None = None, *, n_samples: int | None = None) -> Tensor:
