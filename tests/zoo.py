@@ -283,36 +283,40 @@ ZOO: dict[str, Entry] = {
         lambda: PixelRNN((2, 4), recurrence="row", channels=6, layers=1), real(2, 4), "pixel_rnn"
     ),
     "pixel-cnn-bits": Entry(
-        lambda: PixelCNN((1, 2, 2), channels=6, blocks=2, first_kernel=3, likelihood=Bernoulli()),
+        lambda: awake(PixelCNN((1, 2, 2), channels=6, blocks=2, first_kernel=3, likelihood=Bernoulli())),
         levels(2, 1, 2, 2),
         "pixel_cnn",
     ),
     "pixel-cnn-levels": Entry(
-        lambda: PixelCNN((1, 1, 2), channels=6, blocks=1, likelihood=Categorical(4)), levels(4, 1, 1, 2), "pixel_cnn"
+        lambda: awake(PixelCNN((1, 1, 2), channels=6, blocks=1, likelihood=Categorical(4))),
+        levels(4, 1, 1, 2),
+        "pixel_cnn",
     ),
     "pixel-cnn-colors": Entry(
-        lambda: PixelCNN((3, 3, 5), channels=6, blocks=1, dropout=0.2, likelihood=Categorical(5)),
+        lambda: awake(PixelCNN((3, 3, 5), channels=6, blocks=1, dropout=0.2, likelihood=Categorical(5))),
         levels(5, 3, 3, 5),
         "pixel_cnn",
     ),
-    "pixel-cnn-signal": Entry(lambda: PixelCNN((2, 7), channels=6, blocks=3, first_kernel=3), real(2, 7), "pixel_cnn"),
+    "pixel-cnn-signal": Entry(
+        lambda: awake(PixelCNN((2, 7), channels=6, blocks=3, first_kernel=3)), real(2, 7), "pixel_cnn"
+    ),
     "gated-pixel-cnn-bits": Entry(
-        lambda: GatedPixelCNN((1, 2, 2), channels=6, layers=2, first_kernel=3, likelihood=Bernoulli()),
+        lambda: awake(GatedPixelCNN((1, 2, 2), channels=6, layers=2, first_kernel=3, likelihood=Bernoulli())),
         levels(2, 1, 2, 2),
         "gated_pixel_cnn",
     ),
     "gated-pixel-cnn-levels": Entry(
-        lambda: GatedPixelCNN((1, 1, 2), channels=6, layers=1, likelihood=Categorical(4)),
+        lambda: awake(GatedPixelCNN((1, 1, 2), channels=6, layers=1, likelihood=Categorical(4))),
         levels(4, 1, 1, 2),
         "gated_pixel_cnn",
     ),
     "gated-pixel-cnn-colors": Entry(
-        lambda: GatedPixelCNN((3, 3, 4), channels=6, layers=1, dropout=0.2),
+        lambda: awake(GatedPixelCNN((3, 3, 4), channels=6, layers=1, dropout=0.2)),
         real(3, 3, 4),
         "gated_pixel_cnn",
     ),
     "gated-pixel-cnn-signal": Entry(
-        lambda: GatedPixelCNN((1, 9), channels=6, layers=3, kernel=5, first_kernel=3, likelihood=Categorical(3)),
+        lambda: awake(GatedPixelCNN((1, 9), channels=6, layers=3, kernel=5, first_kernel=3, likelihood=Categorical(3))),
         levels(3, 1, 9),
         "gated_pixel_cnn",
     ),

@@ -14,7 +14,7 @@ from likely.networks.context import check_context
 from likely.networks.gated_pixel_steps import GatedPixelSteps
 from likely.networks.gates import GatedLayer
 from likely.networks.left_convolution import LeftConv
-from likely.networks.pixels import as_pixels, check_kernels, dilations, is_signal
+from likely.networks.pixels import Positions, as_pixels, check_kernels, dilations, is_signal
 
 
 @final
@@ -22,8 +22,8 @@ class GatedPixelCNNNetwork(CausalNetwork):
     """A vertical stack that sees all rows above, and a horizontal one that sees it and the row's pixels to the left.
 
     The vertical stack is moved down by a row where it reads x, so that its features of a row are about the rows above
-    it from the start, and no layer has to move them. Signals (c, length) have no rows above: their horizontal stack
-    reads pixels 1, 2, 4, ... apart, layer by layer.
+    it from the start, and no layer has to move them. The horizontal one is told where in the image it is. Signals
+    (c, length) have no rows above: their horizontal stack reads pixels 1, 2, 4, ... apart, layer by layer.
 
     Args:
         x_shape: (colors, height, width) or (colors, length).
@@ -74,6 +74,7 @@ class GatedPixelCNNNetwork(CausalNetwork):
                 zip(inputs, sides, [1, *dilations(x_shape, layers)], strict=True)
             )
         )
+        self.positions = Positions(channels, x_shape)
         self.head = LeftConv(channels, channels, 1, "B", colors=colors)
         self.out = LeftConv(channels, raw_channels * colors, 1, "B", colors=colors)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -81,8 +82,11 @@ class GatedPixelCNNNetwork(CausalNetwork):
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """As `CausalNetwork.forward`."""
         check_context(context, self.context_size)
-        above = left = as_pixels(x, scaled=self.scaled)
-        for layer in self.layers:
+        first, *rest = self.layers
+        x_pixels = as_pixels(x, scaled=self.scaled)
+        above, left = first(x_pixels, x_pixels, context)
+        left = self.positions(left)
+        for layer in rest:
             above, left = layer(above, left, context)
         raw: Tensor = self.out(self.head(left.relu()).relu())
         return raw.squeeze(2) if x.ndim == 3 else raw
@@ -92,4 +96,5 @@ class GatedPixelCNNNetwork(CausalNetwork):
         """As `CausalNetwork.begin`, from caches."""
         check_context(context, self.context_size)
         layers = [layer for layer in self.layers if isinstance(layer, GatedLayer)]
-        return GatedPixelSteps(self.x_shape, layers, (self.head, self.out), n, context, scaled=self.scaled)
+        ends = self.positions, (self.head, self.out)
+        return GatedPixelSteps(self.x_shape, layers, *ends, n, context, scaled=self.scaled)

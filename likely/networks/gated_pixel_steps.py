@@ -21,6 +21,7 @@ from likely.networks.pixel_steps import (
     n_own,
     share,
 )
+from likely.networks.pixels import Positions
 
 
 @final
@@ -30,6 +31,7 @@ class GatedPixelSteps(PixelSteps):
     Args:
         x_shape: of one row.
         layers: of the network.
+        positions: what is added to what the first layer's horizontal stack gives.
         head: its last two layers.
         n: rows at once.
         context: (n, context_size), or None.
@@ -40,6 +42,7 @@ class GatedPixelSteps(PixelSteps):
         self,
         x_shape: Shape,
         layers: Sequence[GatedLayer],
+        positions: Positions,
         head: tuple[LeftConv, LeftConv],
         n: int,
         context: Tensor | None,
@@ -50,6 +53,9 @@ class GatedPixelSteps(PixelSteps):
         self.head = PixelHead(head, n, self.colors)
         self.lines = [self.x, *(self._line(layer.left, layer.left.taps) for layer in layers[1:])]
         targets: list[Line | PixelHead] = [*self.lines[1:], self.head]
+        # Of the row at hand.
+        self.place = self.like.new_zeros(self.width, layers[0].mix.out_channels)
+        self.places = positions.by_row(by_color(self.place.shape[1], self.colors))
         self.above, plans = list[_Above](), list[list[list[tuple[Tensor, ...]]]]()
         for layer, line, into in zip(layers, self.lines, targets, strict=True):
             by_above, by_left = layer.shifts(context)
@@ -57,7 +63,7 @@ class GatedPixelSteps(PixelSteps):
             if layer.above is not None:
                 self.above.append(_Above(layer, by_above, seen, self.colors))
                 seen = self.above[-1].seen
-            left = _Left(layer, line, into, seen, self.colors)
+            left = _Left(layer, line, into, seen, self.place, self.colors)
             plans.append([[left.operands(i, color) for i in range(self.width)] for color in range(self.colors)])
         # By color and column, then layer by layer.
         self.plans = [[list(layers) for layers in zip(*columns, strict=True)] for columns in zip(*plans, strict=True)]
@@ -66,6 +72,8 @@ class GatedPixelSteps(PixelSteps):
         if self.is_signal and row:
             for line in self.lines:
                 line.go_on()
+        if self.places is not None:
+            self.place.copy_(self.places[row])
         if not self.is_signal:
             features = self.x.cells if row else None
             for above in self.above:
@@ -84,15 +92,17 @@ class GatedPixelSteps(PixelSteps):
 class _Left:
     """A layer's horizontal stack: what each pixel's and color's products are made of, laid out once."""
 
-    def __init__(self, layer: GatedLayer, line: Line, into: Line | PixelHead, seen: Tensor, colors: int) -> None:
+    def __init__(
+        self, layer: GatedLayer, line: Line, into: Line | PixelHead, seen: Tensor, place: Tensor, colors: int
+    ) -> None:
         self.line, self.into, self.seen, self.colors, self.kind = line, into, seen, colors, layer.kind
+        self.place = place
         self.weights = matrices_by_color(layer.left.masked_weight[:, :, 0], layer.left.taps, layer.kind, colors)
         self.mix = matrices_by_color(layer.mix.masked_weight[:, :, 0], 1, "B", colors)
         self.width = layer.mix.out_channels
         n, own = len(seen), self.width // colors
         self.gated = seen.new_empty(n, self.width)
         self.u = seen.new_empty(n, 2 * own)
-        self.nothing = seen.new_zeros(n, own)
 
     def operands(self, column: int, color: int) -> tuple[Tensor, ...]:
         """The tensors that `GatedPixelSteps._raw` takes for a pixel, in its order."""
@@ -107,7 +117,7 @@ class _Left:
             self.gated[:, first : first + own],
             self.gated[:, : first + own],
             self.mix[color],
-            self.nothing if self.kind == "A" else self.line.cell(column, first, own),
+            self.place[column, first : first + own] if self.kind == "A" else self.line.cell(column, first, own),
             self.into.cell(column, first, own),
         )
 

@@ -14,7 +14,7 @@ from likely.networks.context import check_context
 from likely.networks.left_convolution import LeftConv
 from likely.networks.masked_blocks import MaskedBlock, masked_conv
 from likely.networks.pixel_cnn_steps import PixelCNNSteps
-from likely.networks.pixels import as_pixels, check_kernels, dilations, is_signal
+from likely.networks.pixels import Positions, as_pixels, check_kernels, dilations, is_signal
 
 
 @final
@@ -22,8 +22,9 @@ class PixelCNNNetwork(CausalNetwork):
     """A masked convolution A over x, residual blocks of masked convolutions B, two layers of 1 x 1.
 
     Its field of view has a blind spot: what is above and to the right of a pixel and would be seen only by way of
-    pixels to the right in the pixel's own row, a wedge below a rising line. `GatedPixelCNNNetwork` has none. Signals
-    (c, length) have no rows, and so no blind spot; their blocks read pixels 1, 2, 4, ... apart, block by block.
+    pixels to the right in the pixel's own row, a wedge below a rising line. `GatedPixelCNNNetwork` has none. Each pixel
+    is told where in the image it is. Signals (c, length) have no rows, and so no blind spot; their blocks read pixels
+    1, 2, 4, ... apart, block by block.
 
     Args:
         x_shape: (colors, height, width) or (colors, length).
@@ -57,6 +58,7 @@ class PixelCNNNetwork(CausalNetwork):
         super().__init__(x_shape, raw_channels, pixel_places(x_shape), context_size=context_size)
         self.scaled, colors, above = scaled, x_shape[0], not is_signal(x_shape)
         self.first = masked_conv(colors, 2 * channels, first_kernel, "A", colors=colors, above=above)
+        self.positions = Positions(2 * channels, x_shape)
         self.blocks = nn.ModuleList(
             MaskedBlock(
                 channels,
@@ -78,7 +80,7 @@ class PixelCNNNetwork(CausalNetwork):
         check_context(context, self.context_size)
         features = self.first(as_pixels(x, scaled=self.scaled))
         # Of one channel nobody can tell the layout, and a convolution of it may give the slow one.
-        features = features.contiguous(memory_format=torch.channels_last)
+        features = self.positions(features.contiguous(memory_format=torch.channels_last))
         for block in self.blocks:
             features = block(features, context)
         raw: Tensor = self.out(self.head(features.relu()).relu())
@@ -89,4 +91,5 @@ class PixelCNNNetwork(CausalNetwork):
         """As `CausalNetwork.begin`, from caches."""
         check_context(context, self.context_size)
         blocks = [block for block in self.blocks if isinstance(block, MaskedBlock)]
-        return PixelCNNSteps(self.x_shape, self.first, blocks, (self.head, self.out), n, context, scaled=self.scaled)
+        ends = self.positions, (self.head, self.out)
+        return PixelCNNSteps(self.x_shape, self.first, blocks, *ends, n, context, scaled=self.scaled)

@@ -22,6 +22,7 @@ from likely.networks.pixel_steps import (
     n_own,
     share,
 )
+from likely.networks.pixels import Positions
 
 Conv = MaskedConv | LeftConv
 
@@ -34,6 +35,7 @@ class PixelCNNSteps(PixelSteps):
         x_shape: of one row.
         first: the layer that reads x.
         blocks: those after it.
+        positions: what is added to what the first layer gives.
         head: the last two layers.
         n: rows at once.
         context: (n, context_size), or None.
@@ -45,6 +47,7 @@ class PixelCNNSteps(PixelSteps):
         x_shape: Shape,
         first: Conv,
         blocks: Sequence[MaskedBlock],
+        positions: Positions,
         head: tuple[LeftConv, LeftConv],
         n: int,
         context: Tensor | None,
@@ -53,7 +56,8 @@ class PixelCNNSteps(PixelSteps):
     ) -> None:
         super().__init__(head[0].weight, n, x_shape, taps_of(first), scaled=scaled)
         self.head = PixelHead(head, n, self.colors)
-        self.first = _Masked(first, "A", self.x, None, self.colors)
+        places = positions.by_row(by_color(first.out_channels, self.colors))
+        self.first = _Masked(first, "A", self.x, None, self.colors, places)
         self.convs = [self.first]
         residual = head[0].weight.new_empty(n, first.out_channels // self.colors)
         steps = []
@@ -72,7 +76,7 @@ class PixelCNNSteps(PixelSteps):
             if self.is_signal and row:
                 conv.line.go_on()
             elif row:
-                conv.begin_row()
+                conv.begin_row(row)
 
     def _raw(self, column: int, color: int) -> Tensor:
         addmm, relu = torch.addmm, torch.clamp_min
@@ -90,13 +94,15 @@ class PixelCNNSteps(PixelSteps):
 class _Masked:
     """A masked convolution: what the rows above say of a row, and what a pixel gets from its own row."""
 
-    def __init__(self, conv: Conv, kind: MaskKind, line: Line, shift: Tensor | None, colors: int) -> None:
-        self.kind, self.line, self.colors = kind, line, colors
+    def __init__(
+        self, conv: Conv, kind: MaskKind, line: Line, shift: Tensor | None, colors: int, places: Tensor | None = None
+    ) -> None:
+        self.kind, self.line, self.colors, self.places = kind, line, colors, places
         n, width = len(line.flat), line.turns * line.dilation
         weight, taps = conv.masked_weight.detach(), taps_of(conv)
         self.weights = matrices_by_color(weight[:, :, -1, :taps], taps, kind, colors)
         bias = bias_of(conv, shift, colors)
-        self.above = bias.expand(n, width, -1)
+        self.above = (bias if places is None else bias + places[0]).expand(n, width, -1)
         self.rows: RowsAbove | None = None
         if conv.kernel_size[0] > 1:
             order = by_color(conv.out_channels, colors), by_color(conv.in_channels, colors)
@@ -104,13 +110,15 @@ class _Masked:
             self.bias, self.above = bias, self.above.clone()
             self.rows = RowsAbove(weight, n, conv.kernel_size[0] - 1, width, conv.in_channels, taps - 1)
 
-    def begin_row(self) -> None:
-        """Takes the row that is finished, and writes what rows above say of the next."""
+    def begin_row(self, row: int) -> None:
+        """Takes the row that is finished, and writes what rows above say of this one."""
         if self.rows is None:
             return
         self.rows.push(self.line.cells)
         by_rows = F.conv2d(self.rows.map, self.kernel)[:, :, 0].transpose(1, 2)
         torch.add(self.bias, by_rows, out=self.above)
+        if self.places is not None:
+            self.above += self.places[row]
 
     def operands(self, column: int, color: int) -> tuple[Tensor, Tensor, Tensor]:
         """What rows above say, what is read of the row, and the matrix that it is multiplied with."""

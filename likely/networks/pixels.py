@@ -3,7 +3,7 @@
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from likely.contract import Shape
 
@@ -15,6 +15,30 @@ def as_pixels(x: Tensor, *, scaled: bool) -> Tensor:
     """Images, and signals as images of one row, (batch, colors, h, w), channels last in memory; [0, 1] to [-1, 1]."""
     pixels = x if x.ndim == 4 else x.unsqueeze(2)
     return (pixels * 2 - 1 if scaled else pixels).contiguous(memory_format=torch.channels_last)
+
+
+class Positions(nn.Module):
+    """What its place adds to each pixel's features: learned, nothing at first, and nothing ever in signals.
+
+    A few small kernels see too little around a pixel to know where in the image it is, and in pictures of one thing
+    that says much.
+
+    Args:
+        channels: of the features.
+        x_shape: (colors, height, width) or (colors, length).
+    """
+
+    def __init__(self, channels: int, x_shape: Shape) -> None:
+        super().__init__()
+        self.map = None if is_signal(x_shape) else nn.Parameter(torch.zeros(1, channels, *x_shape[1:]))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(batch, channels, h, w) to the same."""
+        return features if self.map is None else features + self.map.to(features.dtype)
+
+    def by_row(self, order: Tensor) -> Tensor | None:
+        """The same for steps, channels in another order: (height, width, channels)."""
+        return None if self.map is None else self.map.detach()[0, order].permute(1, 2, 0).contiguous()
 
 
 def is_signal(x_shape: Shape) -> bool:
