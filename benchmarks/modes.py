@@ -18,7 +18,7 @@ from benchmarks.data import say
 from likely.rng import preserved, restart
 from likely.training import TrainConfig
 
-N_ROWS = 100_000
+N_ROWS = 120_000
 N_SAMPLES = 2_500
 LEAST = 20
 """Samples that cover a mode."""
@@ -80,7 +80,7 @@ def main() -> None:
     arguments.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     arguments.add_argument("--models", nargs="+", default=["gan"])
     arguments.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    arguments.add_argument("--epochs", type=float, help="passes over the 100,000 rows; by default as for any data")
+    arguments.add_argument("--epochs", type=float, help="passes over the 120,000 rows; by default as for any data")
     arguments.add_argument("--time-limit", type=float, help="seconds per fit, in place of passes")
     given = arguments.parse_args()
     for case in given.cases:

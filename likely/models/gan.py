@@ -7,7 +7,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from likely.adversarial import STARTING_ITERATIONS, Game, NonSaturating, iterate
+from likely.adversarial import STARTING_ITERATIONS, Game, default_game, iterate
 from likely.adversarial.collapse import remarks_on
 from likely.adversarial.play import critic_turn, generator_turn
 from likely.adversarial.rows import RowScale
@@ -15,7 +15,7 @@ from likely.contract import Batch, Decoder, NoHeldOutObjective, Objective, Playe
 from likely.networks.critics import build_critic
 from likely.networks.generators import build_generator, default_learning_rate, default_noise_size
 
-BETAS = (0.0, 0.9)
+BETAS = (0.0, 0.99)
 """Of Adam: an adversary moves on, so that momentum would point at where it has been."""
 
 
@@ -53,7 +53,7 @@ class GAN(NoHeldOutObjective, Decoder, Sampler):
         super().__init__(x_shape, condition_shape)
         self.z_size = default_noise_size(self.x_shape) if z_size is None else z_size
         self.z_shape = (self.z_size,)
-        self.game = NonSaturating() if game is None else game
+        self.game = default_game(self.x_shape) if game is None else game
         self.bounds = None if bounds is None else (float(bounds[0]), float(bounds[1]))
         self.width, self.learning_rate = width, learning_rate
         context_size = 0 if self.condition_shape is None else math.prod(self.condition_shape)
@@ -63,7 +63,7 @@ class GAN(NoHeldOutObjective, Decoder, Sampler):
 
     def players(self) -> Mapping[str, Player]:
         """The critic, several steps if the game says so, and then the generator."""
-        rate = default_learning_rate(self.x_shape) if self.learning_rate is None else self.learning_rate
+        rate = default_learning_rate(self.x_shape, self.width) if self.learning_rate is None else self.learning_rate
         settings = {"lr": rate, "betas": BETAS}
         return {
             "critic": Player(tuple(self.critic.parameters()), self.game.critic_steps, settings),

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from likely.adversarial import STARTING_ITERATIONS, Game, NonSaturating, iterate
+from likely.adversarial import STARTING_ITERATIONS, Game, default_game, iterate
 from likely.adversarial.collapse import remarks_on
 from likely.adversarial.play import critic_turn, generator_turn
 from likely.adversarial.rows import RowScale
@@ -16,7 +16,7 @@ from likely.contract import Batch, Encoder, NoHeldOutObjective, Objective, Playe
 from likely.networks.critics import build_critic, build_features
 from likely.networks.generators import build_generator, default_learning_rate, default_noise_size
 
-BETAS = (0.0, 0.9)
+BETAS = (0.0, 0.99)
 """Of Adam: an adversary moves on, so that momentum would point at where it has been."""
 
 MIN_SCALE = 0.05
@@ -74,7 +74,7 @@ class InfoGAN(NoHeldOutObjective, Encoder, Sampler):
         n_code = sum(self.categories) + n_continuous
         self.z_shape = (n_code,)
         self.noise_size = default_noise_size(self.x_shape) if noise_size is None else noise_size
-        self.game = NonSaturating() if game is None else game
+        self.game = default_game(self.x_shape) if game is None else game
         self.bounds = None if bounds is None else (float(bounds[0]), float(bounds[1]))
         self.width, self.learning_rate = width, learning_rate
         self.rows = RowScale(self.x_shape, self.bounds)
@@ -86,7 +86,7 @@ class InfoGAN(NoHeldOutObjective, Encoder, Sampler):
 
     def players(self) -> Mapping[str, Player]:
         """The critic, and then the generator together with the reader of codes."""
-        rate = default_learning_rate(self.x_shape) if self.learning_rate is None else self.learning_rate
+        rate = default_learning_rate(self.x_shape, self.width) if self.learning_rate is None else self.learning_rate
         settings = {"lr": rate, "betas": BETAS}
         makers = (*self.generator.parameters(), *self.reader.parameters())
         return {

@@ -6,6 +6,7 @@ No layer mixes rows: the score of a row is its own, in training too, so that its
 import math
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 
 from likely.adversarial.spectral import normalize_spectra
@@ -13,6 +14,9 @@ from likely.contract import Shape
 from likely.networks.context import check_context
 from likely.networks.convolutions import ChannelsLast, halved_sizes, keep_variance
 from likely.networks.generators import LEAK, check_positive, dense_width, is_large_image, map_channels
+
+KINKS = 2.0
+"""How far from the mean, in standard deviations, the first units of a dense critic bend at the start."""
 
 
 class Critic(nn.Module):
@@ -87,12 +91,21 @@ def build_critic(x_shape: Shape, context_size: int = 0, *, spectral: bool = Fals
 
 def build_features(x_shape: Shape, width: int | None = None) -> tuple[nn.Module, int]:
     """What a critic reads its score from: (batch, *x_shape) to (batch, n), and n."""
-    trunk, n_features = _image_trunk(x_shape, width) if is_large_image(x_shape) else _dense_trunk(x_shape, width)
+    if is_large_image(x_shape):
+        trunk, n_features = _image_trunk(x_shape, width)
+        keep_variance(trunk)
+        return trunk, n_features
+    trunk, n_features = _dense_trunk(x_shape, width)
     keep_variance(trunk)
+    first = trunk[1]
+    assert isinstance(first, nn.Linear)
+    with torch.no_grad():
+        # Units bend all over the rows, and not at their mean alone: small differences between rows tell early.
+        first.bias.uniform_(-KINKS, KINKS).mul_(first.weight.norm(dim=1))
     return trunk, n_features
 
 
-def _dense_trunk(x_shape: Shape, width: int | None) -> tuple[nn.Module, int]:
+def _dense_trunk(x_shape: Shape, width: int | None) -> tuple[nn.Sequential, int]:
     width = width or dense_width(x_shape)
     sizes = (math.prod(x_shape), width, width, width)
     layers = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), nn.LeakyReLU(LEAK))]

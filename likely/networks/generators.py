@@ -112,13 +112,18 @@ def _image_trunk(x_shape: Shape, n: int, width: int | None) -> nn.Sequential:
 
 
 def default_noise_size(x_shape: Shape) -> int:
-    """How many numbers of noise a generator of rows of this shape is given."""
-    return min(128, max(16, math.prod(x_shape)))
+    """How many numbers of noise a generator of rows of this shape is given: as many as there are values, at most 128.
+
+    More than that would make a generator of few values learn to ignore the rest.
+    """
+    return min(128, max(2, math.prod(x_shape)))
 
 
-def default_learning_rate(x_shape: Shape) -> float:
-    """The highest rate of both players of a game over rows of this shape."""
-    return 2e-4 if is_large_image(x_shape) else 1e-3
+def default_learning_rate(x_shape: Shape, width: int | None = None) -> float:
+    """The highest rate of both players of a game over rows of this shape; wider layers take smaller steps."""
+    if is_large_image(x_shape):
+        return 2e-4
+    return 4e-3 * min(1.0, 128 / (width or dense_width(x_shape)))
 
 
 def is_large_image(x_shape: Shape) -> bool:
