@@ -329,7 +329,9 @@ ZOO: dict[str, Entry] = {
         "flow_matching",
     ),
     "flow-matching-image": Entry(
-        lambda: awake(FlowMatching((1, 5, 4), network=UNet((4, 6)), guidance_steps=6)), real(1, 5, 4), "flow_matching"
+        lambda: awake(FlowMatching((1, 5, 4), network=UNet((4, 6)), guidance_steps=6, max_exact_trace=9)),
+        real(1, 5, 4),
+        "flow_matching",
     ),
     "gsn-bits": Entry(
         lambda: GSN((1, 2, 2), 4, network=SMALL, walkback=2, burn_in=5, likelihood=Bernoulli()),

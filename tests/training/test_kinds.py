@@ -212,12 +212,12 @@ def test_an_average_begins_with_what_the_model_was_set_to():
     class Starting(type(KINDS["rbm"].model())):
         def initialize(self, batch):
             with torch.no_grad():
-                self.weight.fill_(1e6)
+                self.layer.machine.weight.fill_(1e6)
 
     torch.manual_seed(0)
-    model = Starting((4,))
+    model = Starting((4,), 4)
     train(model, KINDS["rbm"].feed(), TrainConfig(epochs=0.1, batch_size=16, learning_rate=1e-9))
-    assert model.weight.detach() == pytest.approx(np.full((4, 4), 1e6))
+    assert model.layer.machine.weight.detach() == pytest.approx(np.full((4, 4), 1e6))
 
 
 def test_conditions_that_were_seen_are_remembered():
