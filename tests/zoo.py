@@ -393,7 +393,7 @@ ZOO: dict[str, Entry] = {
         lambda: GAN((2, 16, 17), 3, width=2, game=Wasserstein(), bounds=(0.0, 1.0)), unit(2, 16, 17), "gan"
     ),
     "gan-residual": Entry(
-        lambda: GAN((3, 33, 32), 3, width=2, game=Hinge(), bounds=(0.0, 1.0)), unit(3, 33, 32), "gan"
+        lambda: GAN((3, 49, 48), 3, width=2, game=Hinge(), bounds=(0.0, 1.0)), unit(3, 49, 48), "gan"
     ),
     "info-gan": Entry(
         lambda: InfoGAN((3,), categories=(3, 2), n_continuous=1, noise_size=2, width=8), real(3), "info_gan"

@@ -74,7 +74,7 @@ class ResidualDown(nn.Module):
 def build_critic(x_shape: Shape, context_size: int = 0, *, spectral: bool = False, width: int | None = None) -> Critic:
     """A critic of rows of this shape: dense for vectors and small images, else convolutions.
 
-    From 32 pixels they are residual.
+    From 48 pixels they are residual.
 
     Args:
         x_shape: of one row.
