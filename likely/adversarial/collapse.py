@@ -84,7 +84,8 @@ def remarks_on(rows: Sequence[Mapping[str, float]], critic: str = "critic", gene
     if reach is not None and reach < LEAST_REACH:
         found.append(f"made rows come near to {reach:.1%} of the rows of the data")
     if found:
-        return [f"THE GENERATOR HAS COLLAPSED: {'; '.join(found)}. Train longer, or with another game or seed"]
+        mend = "Train longer, or with another game or seed"
+        return [f"THE GENERATOR HAS COLLAPSED, OR LEARNED TOO LITTLE: {'; '.join(found)}. {mend}"]
     if told is not None and told > CERTAIN:
         return [
             f"THE CRITIC HAS WON: it tells {told:.1%} of rows from made ones, so the generator learns little from it. "

@@ -122,7 +122,7 @@ def default_noise_size(x_shape: Shape) -> int:
 def default_learning_rate(x_shape: Shape, width: int | None = None) -> float:
     """The highest rate of both players of a game over rows of this shape; wider layers take smaller steps."""
     if is_large_image(x_shape):
-        return 2e-4
+        return 1e-3
     return 4e-3 * min(1.0, 128 / (width or dense_width(x_shape)))
 
 
