@@ -439,10 +439,10 @@ class Fitted:
     @contextlib.contextmanager
     def _naming_gaps(self, ids: np.ndarray) -> Iterator[None]:
         """What a model that draws in an order cannot go on from is told by the caller's rows and columns."""
-        names = [f'column "{column.name}"' for column in self.schema.columns for _ in range(column.width)]
         try:
             yield
         except Gap as gap:
+            names = [f'column "{column.name}"' for column in self.schema.columns for _ in range(column.width)]
             in_words = names.__getitem__ if names else partial(where, x_shape=self.schema.x_shape)
             raise gap.told(int(ids[gap.row % len(ids)]), in_words) from None
 

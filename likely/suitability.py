@@ -18,26 +18,29 @@ from likely.rng import preserved
 
 def completed(spec: Spec, schema: Schema) -> tuple[Spec, list[str]]:
     """Fills in what the data's domain calls for where the caller named none: the likelihood or its columns, bounds."""
-    known, given = arguments_of(model_class(spec.name)), spec.arguments
-    bounds = bounds_of(schema, spread=issubclass(model_class(spec.name), Density))
-    if "bounds" in known and given.get("bounds") is None and bounds is not None:
-        low, high = bounds
-        spec, others = completed(Spec(spec.name, **{**given, "bounds": bounds}), schema)
-        return spec, [f"bounds {low:.4g} to {high:.4g}: the data is {schema.domain}", *others]
-    if "levels" in known and given.get("levels") is None and schema.levels:
-        return Spec(spec.name, **{**given, "levels": schema.levels}), [f"levels {schema.levels}: as the data has"]
-    if "visible" in known and given.get("visible") is None:
-        units = default_units(schema.domain)
-        return Spec(spec.name, **{**given, "visible": units}), [f"visible units {units}: the data is {schema.domain}"]
-    named = given.get("likelihood")
-    if isinstance(named, Columns) and not named.widths:
-        return Spec(spec.name, **{**given, "likelihood": replace(named, widths=schema.widths)}), []
-    if "likelihood" not in known or named is not None:
-        return spec, []
-    exact = issubclass(model_class(spec.name), ExactDensity)
-    likelihood = default_likelihood(schema.domain, schema.levels, widths=schema.widths, exact=exact)
-    chosen = f"likelihood {likelihood}: the data is {schema.domain}"
-    return Spec(spec.name, **{**given, "likelihood": likelihood}), [chosen]
+    kind, given = model_class(spec.name), dict(spec.arguments)
+    known, chosen = arguments_of(kind), list[str]()
+
+    def lacks(name: str) -> bool:
+        return name in known and given.get(name) is None
+
+    bounds = bounds_of(schema, spread=issubclass(kind, Density))
+    if lacks("bounds") and bounds is not None:
+        given["bounds"] = bounds
+        chosen.append(f"bounds {bounds[0]:.4g} to {bounds[1]:.4g}: the data is {schema.domain}")
+    if lacks("levels") and schema.levels:
+        given["levels"] = schema.levels
+        chosen.append(f"levels {schema.levels}: as the data has")
+    if lacks("visible"):
+        given["visible"] = default_units(schema.domain)
+        chosen.append(f"visible units {given['visible']}: the data is {schema.domain}")
+    if lacks("likelihood"):
+        exact = issubclass(kind, ExactDensity)
+        given["likelihood"] = default_likelihood(schema.domain, schema.levels, widths=schema.widths, exact=exact)
+        chosen.append(f"likelihood {given['likelihood']}: the data is {schema.domain}")
+    elif isinstance(named := given.get("likelihood"), Columns) and not named.widths:
+        given["likelihood"] = replace(named, widths=schema.widths)
+    return Spec(spec.name, **given), chosen
 
 
 def bounds_of(schema: Schema, *, spread: bool) -> tuple[float, float] | None:

@@ -51,7 +51,30 @@ class Game(abc.ABC):
 
 
 @dataclass(frozen=True)
-class NonSaturating(Game):
+class _ZeroCentered(Game):
+    """Games whose critic pays for being steep at rows and at made rows.
+
+    Attributes:
+        penalty: weight g of the zero-centered penalty g / 2 ||grad critic||^2, at rows (R1) and at made rows (R2).
+        critic_steps, spectral: as `Game`.
+    """
+
+    penalty: float = 0.1
+    critic_steps: int = 1
+    spectral: bool = False
+
+    def __post_init__(self) -> None:
+        _check(self, self.penalty, self.critic_steps)
+
+    def penalty_of(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
+        """As `Game.penalty_of`."""
+        if self.penalty == 0:
+            return super().penalty_of(critic, real, fake)
+        return 0.5 * self.penalty * (squared_slopes(critic, real) + squared_slopes(critic, fake))
+
+
+@dataclass(frozen=True)
+class NonSaturating(_ZeroCentered):
     """The critic classifies; the generator raises the log-odds of what it made being taken for real.
 
     Attributes:
@@ -63,13 +86,6 @@ class NonSaturating(Game):
         Which Training Methods for GANs do actually Converge? (Mescheder et al., 2018), arXiv:1801.04406, equation 9
     """
 
-    penalty: float = 0.1
-    critic_steps: int = 1
-    spectral: bool = False
-
-    def __post_init__(self) -> None:
-        _check(self, self.penalty, self.critic_steps)
-
     def critic_loss(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
         """softplus(-real) + softplus(fake)."""
         return F.softplus(-_precise(real_scores)) + F.softplus(_precise(fake_scores))
@@ -78,15 +94,9 @@ class NonSaturating(Game):
         """softplus(-fake)."""
         return F.softplus(-_precise(fake_scores))
 
-    def penalty_of(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
-        """As `Game.penalty_of`."""
-        if self.penalty == 0:
-            return super().penalty_of(critic, real, fake)
-        return 0.5 * self.penalty * (squared_slopes(critic, real) + squared_slopes(critic, fake))
-
 
 @dataclass(frozen=True)
-class LeastSquares(Game):
+class LeastSquares(_ZeroCentered):
     """Scores of rows are drawn to 1, of made rows to 0; the generator draws those of what it made to 1.
 
     Attributes:
@@ -96,13 +106,6 @@ class LeastSquares(Game):
     Reference: Least Squares Generative Adversarial Networks (Mao et al., 2017), arXiv:1611.04076, equation 9
     """
 
-    penalty: float = 0.1
-    critic_steps: int = 1
-    spectral: bool = False
-
-    def __post_init__(self) -> None:
-        _check(self, self.penalty, self.critic_steps)
-
     def critic_loss(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
         """((real - 1)^2 + fake^2) / 2."""
         return 0.5 * ((_precise(real_scores) - 1).square() + _precise(fake_scores).square())
@@ -110,12 +113,6 @@ class LeastSquares(Game):
     def generator_loss(self, fake_scores: Tensor) -> Tensor:
         """(fake - 1)^2 / 2."""
         return 0.5 * (_precise(fake_scores) - 1).square()
-
-    def penalty_of(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
-        """As `Game.penalty_of`."""
-        if self.penalty == 0:
-            return super().penalty_of(critic, real, fake)
-        return 0.5 * self.penalty * (squared_slopes(critic, real) + squared_slopes(critic, fake))
 
 
 @dataclass(frozen=True)
