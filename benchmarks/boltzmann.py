@@ -12,20 +12,19 @@ lowest machine is the RBM of the same run: both figures come out.
 import torch
 from torch import Tensor
 
-from benchmarks.data import binarized_mnist, parser, say
+from benchmarks.data import add_training, binarized_mnist, parser, say, training
 from likely.contract import AnnealedEnergy
 from likely.models import DBN, RBM
 from likely.rng import restart, seeded
 from likely.tasks.partition import log_partition
-from likely.training import TrainConfig, train
+from likely.training import train
 
 SECONDS = 2700.0
 """Of training; of a network for each of its machines."""
 
-LEARNING_RATE = {"rbm": 1e-2, "dbn": 3e-3}
-"""By case: a machine of 2,000 hidden units is thrown far off by the higher one."""
+SETTINGS = {"rbm": {"learning_rate": 1e-2, "batch_size": 100}, "dbn": {"learning_rate": 3e-3, "batch_size": 100}}
+"""By case: a machine of 2,000 hidden units is thrown far off by the higher rate."""
 
-BATCH_SIZE = 100
 N_CHAINS = 200
 N_TEMPERATURES = 20_000
 ROWS_AT_ONCE = 1000
@@ -36,33 +35,17 @@ N_DRAWS = 20
 def main() -> None:
     """One case, one line per model."""
     arguments = parser(__doc__)
-    arguments.add_argument("case", choices=LEARNING_RATE)
-    length = arguments.add_mutually_exclusive_group()
-    length.add_argument("--seconds", type=float, help=f"of training, per machine; by default {SECONDS:g}")
-    length.add_argument("--epochs", type=float, help="instead of seconds, per machine")
-    arguments.add_argument("--learning-rate", type=float)
-    arguments.add_argument("--batch-size", type=int, default=BATCH_SIZE)
-    arguments.add_argument("--weight-decay", type=float, default=0.0)
+    arguments.add_argument("case", choices=SETTINGS)
+    add_training(arguments, f"of training, per machine; by default {SECONDS:g}")
     arguments.add_argument("--hidden", type=int, default=500)
     arguments.add_argument("--top", type=int, default=2000, help="units of the highest layer of a network")
     arguments.add_argument("--chains", type=int, default=N_CHAINS, help="annealed, for the constant")
     arguments.add_argument("--temperatures", type=int, default=N_TEMPERATURES)
-    arguments.add_argument("--precision", default="auto")
-    arguments.add_argument("--device", default="auto")
-    arguments.add_argument("--seed", type=int, default=0)
     given = arguments.parse_args()
     machines = 1 if given.case == "rbm" else 2
-    length_set = {"epochs": given.epochs} if given.epochs else {"time_limit": machines * (given.seconds or SECONDS)}
-    config = TrainConfig(
-        patience=None,
-        seed=given.seed,
-        device=given.device,
-        precision=given.precision,
-        learning_rate=given.learning_rate or LEARNING_RATE[given.case],
-        batch_size=given.batch_size,
-        weight_decay=given.weight_decay,
-        **length_set,
-    )
+    if given.seconds:
+        given.seconds *= machines
+    config = training(given, SETTINGS[given.case], machines * SECONDS)
     learned, test, split = binarized_mnist(given.data)
     with seeded(given.seed):
         rbm = RBM((1, 28, 28), given.hidden)

@@ -1,8 +1,10 @@
-"""Where the benchmarks find data that is not scikit-learn's."""
+"""Where the benchmarks find data that is not scikit-learn's, and how they speak."""
 
 import argparse
 import json
 import os
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from torch import Tensor
 
 import likely
 from likely.data.split import Split
+from likely.training import Progress, TrainConfig
 
 
 def parser(about: str | None) -> argparse.ArgumentParser:
@@ -19,6 +22,33 @@ def parser(about: str | None) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=about)
     made.add_argument("--data", type=Path, default=os.environ.get("LIKELY_DATA"), help="folder with mnist.npz")
     return made
+
+
+def add_training(arguments: argparse.ArgumentParser, length: str) -> None:
+    """Adds what a run of training is asked for; nothing of it has a default here.
+
+    Args:
+        length: what a length in seconds is of, and what it is by default, for the help.
+    """
+    either = arguments.add_mutually_exclusive_group()
+    either.add_argument("--seconds", type=float, help=length)
+    either.add_argument("--epochs", type=float, help="instead of seconds")
+    arguments.add_argument("--learning-rate", type=float)
+    arguments.add_argument("--batch-size", type=int)
+    arguments.add_argument("--weight-decay", type=float)
+    arguments.add_argument("--precision")
+    arguments.add_argument("--device")
+    arguments.add_argument("--seed", type=int, default=0)
+
+
+def training(given: argparse.Namespace, settings: Mapping[str, Any], seconds: float) -> TrainConfig:
+    """What was asked for over the settings of a case; without a length in either, so many seconds."""
+    names = ("epochs", "learning_rate", "batch_size", "weight_decay", "precision", "device", "seed")
+    asked = {name: getattr(given, name) for name in names if getattr(given, name) is not None}
+    merged = {**settings, **asked}
+    if given.seconds or "epochs" not in merged:
+        merged = {**merged, "epochs": None, "time_limit": given.seconds or seconds}
+    return TrainConfig(patience=None, **merged)
 
 
 def find(folder: Path | None, name: str) -> Path:
@@ -52,3 +82,17 @@ def squared_error(fitted: likely.Fitted, images: np.ndarray) -> float:
 def say(**figures: Any) -> None:
     """One JSON line."""
     print(json.dumps({**figures, "threads": torch.get_num_threads(), "torch": torch.__version__}), flush=True)
+
+
+class Curve:
+    """Prints every validation once, on stderr: a run of an hour should be seen to go astray."""
+
+    def __init__(self) -> None:
+        self.step = -1
+
+    def __call__(self, progress: Progress) -> None:
+        row = progress.row
+        if row and row["step"] > self.step:
+            self.step = row["step"]
+            told = {name: round(row[name], 3) for name in ("train", "validation") if name in row}
+            print(f"{self.step:,} of {progress.total_steps:,}: {told}", file=sys.stderr, flush=True)

@@ -7,16 +7,14 @@ of seven 79.20, Row LSTM of twelve 80.54, PixelCNN 81.30 (van den Oord et al., 2
 The cases "diagonal-gpu" and "gated-gpu" are recipes for a GPU: --seconds 1800 --device cuda.
 """
 
-import sys
-
 import torch
 from torch import Tensor
 
-from benchmarks.data import binarized_mnist, parser, say
+from benchmarks.data import Curve, add_training, binarized_mnist, parser, say, training
 from likely.contract import ExactDensity
 from likely.likelihoods import Bernoulli
 from likely.registry import Spec
-from likely.training import Progress, TrainConfig, train
+from likely.training import train
 
 CASES = {
     "fvsbn": Spec("fvsbn"),
@@ -58,23 +56,9 @@ def main() -> None:
     """One case, one line."""
     arguments = parser(__doc__)
     arguments.add_argument("case", choices=CASES)
-    length = arguments.add_mutually_exclusive_group()
-    length.add_argument(
-        "--seconds", type=float, help=f"of training; by default {SECONDS:g}, or epochs that the case has"
-    )
-    length.add_argument("--epochs", type=float, help="instead of seconds")
-    arguments.add_argument("--learning-rate", type=float)
-    arguments.add_argument("--batch-size", type=int)
-    arguments.add_argument("--weight-decay", type=float)
-    arguments.add_argument("--device", default="auto")
-    arguments.add_argument("--seed", type=int, default=0)
+    add_training(arguments, f"of training; by default {SECONDS:g}, or epochs that the case has")
     given = arguments.parse_args()
-    asked = {name: getattr(given, name) for name in ("learning_rate", "batch_size", "weight_decay")}
-    settings = SETTINGS.get(given.case, {}) | {name: value for name, value in asked.items() if value is not None}
-    own = settings.pop("epochs", None)
-    epochs = given.epochs or (None if given.seconds else own)
-    length_set = {"epochs": epochs} if epochs else {"time_limit": given.seconds or SECONDS}
-    config = TrainConfig(patience=None, seed=given.seed, device=given.device, **settings, **length_set)
+    config = training(given, SETTINGS[given.case], SECONDS)
     learned, test, split = binarized_mnist(given.data)
     with torch.random.fork_rng():
         torch.manual_seed(given.seed)
@@ -94,20 +78,6 @@ def main() -> None:
         test_nats=round(float(nats.mean()), 3),
         standard_error=round(float(nats.std()) / len(nats) ** 0.5, 3),
     )
-
-
-class Curve:
-    """Prints every validation once, on stderr: a run of an hour should be seen to go astray."""
-
-    def __init__(self) -> None:
-        self.step = -1
-
-    def __call__(self, progress: Progress) -> None:
-        row = progress.row
-        if row and row["step"] > self.step:
-            self.step = row["step"]
-            told = {name: round(row[name], 3) for name in ("train", "validation") if name in row}
-            print(f"{self.step:,} of {progress.total_steps:,}: {told}", file=sys.stderr, flush=True)
 
 
 @torch.inference_mode()

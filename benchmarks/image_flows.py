@@ -11,13 +11,13 @@ The cases that end in "-gpu" are recipes for a GPU: --seconds 3600 --device cuda
 import torch
 from torch import Tensor
 
-from benchmarks.data import mnist, parser, say
+from benchmarks.data import Curve, add_training, mnist, parser, say, training
 from likely.contract import BoundedDensity
 from likely.data.split import Split
 from likely.evaluation import bits_per_dim, mean_with_error
 from likely.flows import Glow, RealNVP, VariationalDequantization
 from likely.registry import Spec
-from likely.training import TrainConfig, train
+from likely.training import train
 
 CASES = {
     "realnvp": Spec("dequantizing_flow", design=RealNVP()),
@@ -54,26 +54,16 @@ def main() -> None:
     """One case, one line."""
     arguments = parser(__doc__)
     arguments.add_argument("case", choices=CASES)
-    length = arguments.add_mutually_exclusive_group()
-    length.add_argument("--seconds", type=float, help=f"of training; by default {SECONDS:g}")
-    length.add_argument("--epochs", type=float, help="instead of seconds")
-    arguments.add_argument("--learning-rate", type=float)
-    arguments.add_argument("--batch-size", type=int)
-    arguments.add_argument("--device", default="auto")
+    add_training(arguments, f"of training; by default {SECONDS:g}")
     arguments.add_argument("--rows", type=int, default=10_000, help="test images")
-    arguments.add_argument("--seed", type=int, default=0)
     given = arguments.parse_args()
-    asked = {name: getattr(given, name) for name in ("learning_rate", "batch_size")}
-    own = SETTINGS.get(given.case, ON_TWO_CORES)
-    settings = own | {name: value for name, value in asked.items() if value is not None}
-    length_set = {"epochs": given.epochs} if given.epochs else {"time_limit": given.seconds or SECONDS}
-    config = TrainConfig(patience=None, seed=given.seed, device=given.device, **settings, **length_set)
+    config = training(given, SETTINGS.get(given.case, ON_TWO_CORES), SECONDS)
     images = mnist(given.data)
     learned, test = (torch.from_numpy(images[part]).unsqueeze(1).float() / 255 for part in ("x_train", "x_test"))
     with torch.random.fork_rng():
         torch.manual_seed(given.seed)
         model = CASES[given.case].build(x_shape=(1, 28, 28))
-    history = train(model, learned, config, split=fixed_split(len(learned), given.seed))
+    history = train(model, learned, config, split=fixed_split(len(learned), given.seed), on_progress=Curve())
     assert isinstance(model, BoundedDensity)
     bits = mean_with_error(bits_per_dim(bounds(model, test[: given.rows], given.seed), 784))
     say(

@@ -199,8 +199,12 @@ def _moved(state: State, step: Tensor, weights: Sequence[float], slopes: Sequenc
     )
 
 
+@torch.no_grad()
 def _worst(parts: Sequence[Tensor], limits: Sequence[Tensor]) -> Tensor:
-    """(batch,): the root mean square of a row's values in units of their limits, of the part where it is largest."""
+    """(batch,): the root mean square of a row's values in units of their limits, of the part where it is largest.
+
+    It decides over lengths of steps, which are constants to a derivative: of a root at zero there is none.
+    """
     sizes = [(part / limit).flatten(1).square().mean(1).sqrt() for part, limit in zip(parts, limits, strict=True)]
     return torch.stack(sizes).amax(0)
 

@@ -1,9 +1,10 @@
 """Principal components: what PCA, probabilistic PCA and every linear starting point share."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from likely.contract import Batch
@@ -64,6 +65,18 @@ def principal(batches: Iterable[Batch], k: int) -> Principal:
     left = min(d, n - 1) - k  # scikit-learn averages over the rank, not over d
     noise = max((total / (n - 1) - float(variances.sum())) / left, 0.0) if left > 0 else 0.0
     return Principal(n, mean, _with_fixed_signs(components), variances, noise)
+
+
+def start_of(batch: Batch, k: int) -> Principal | None:
+    """As `principal` of one batch, where any k will do: beyond the d-th come zeros. None of a single row."""
+    n, d = batch.x.flatten(1).shape
+    if n < 2:
+        return None
+    found = principal([batch], min(k, d))
+    missing = max(0, k - d)
+    return replace(
+        found, components=F.pad(found.components, (0, 0, 0, missing)), variances=F.pad(found.variances, (0, missing))
+    )
 
 
 def _rows(batch: Batch) -> Tensor:

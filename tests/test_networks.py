@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from likely.contract import Batch
-from likely.models import PCA, Autoencoder
+from likely.models import PCA, VAE, Autoencoder, LadderVAE
 from likely.networks import MLP, Convolutional, FullResolution, WhatWhere, default_network, default_z_size
 from likely.networks.full_resolution import fold, unfold
 from likely.networks.tied import TransposedConvolution, TransposedLinear
@@ -294,3 +294,20 @@ def test_defaults_follow_the_shape():
     assert [default_z_size(shape) for shape in ((1,), (5,), (500,), (1, 8, 8), (1, 28, 28), (3, 32, 32))] == [
         1, 2, 16, 16, 32, 64,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "model",
+    [lambda: VAE((3,), 9), lambda: Autoencoder((3,), 9), lambda: LadderVAE((3,), (9, 2))],
+    ids=["vae", "ae", "ladder"],
+)
+@pytest.mark.parametrize("n_rows", [1, 2, 40])
+def test_a_code_may_be_wider_than_rows_and_rows_few(model, n_rows):
+    """A linear path starts as the components that there are."""
+    x = torch.randn(n_rows, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([3.0, 1.0, 0.3])
+    torch.manual_seed(0)
+    model = model()
+    model.initialize(Batch(x))
+    if n_rows == 40:
+        assert torch.allclose(model.reconstruct(x), x, atol=0.1)
+    assert model.reconstruct(x).isfinite().all()

@@ -108,3 +108,13 @@ def test_a_row_that_never_arrives_is_named(monkeypatch, slope):
     x = torch.ones(3, 2)
     with pytest.raises(UserError, match=r"1 of 3 rows did not arrive within 50 steps at tolerance=1e-05, row 1 first"):
         integrate(field, (x,), 0.0, 1.0, context=torch.tensor([0.0, 1.0, 0.0]))
+
+
+def test_a_solution_has_a_derivative_where_nothing_moves_too():
+    """The error of a step is zero there, and its root has no slope: lengths of steps are constants."""
+    x = torch.tensor([[0.0], [1.0], [2.0]], dtype=torch.float64, requires_grad=True)
+    rates = torch.tensor([1.0, 0.0, -0.5], dtype=torch.float64, requires_grad=True)
+    (found,) = integrate(lambda t, state, a: (a[:, None] * state[0],), (x,), 0.0, 2.0, context=rates, tolerance=1e-9)
+    by_start, by_rate = torch.autograd.grad(found.sum(), (x, rates))
+    assert torch.allclose(by_start[:, 0], (2 * rates).exp(), rtol=5e-3)  # at zero any step is short enough
+    assert torch.allclose(by_rate, 2 * found[:, 0], atol=1e-6)

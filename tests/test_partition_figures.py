@@ -10,8 +10,6 @@ import pytest
 import likely
 from likely.assess import assess
 from likely.data import open_source
-from likely.errors import Unsupported
-from likely.estimators import DensityEstimator
 from likely.tasks import partition
 
 TRAIN = likely.TrainConfig(epochs=20, device="cpu")
@@ -80,11 +78,6 @@ def test_a_density_of_reals_integrates_to_one_in_the_units_of_the_data():
     figure = figure_of(fitted, rows)
     assert figure.values["rbm"] == pytest.approx((-fitted.surprise(rows) - constant.value).mean(), abs=1e-4)
     assert figure.values["rbm"] > figure.values["column means"]
-
-
-def test_an_estimator_of_densities_takes_no_energy():
-    with pytest.raises(Unsupported, match="rbm has no density"):
-        DensityEstimator("rbm").fit(np.random.default_rng(0).normal(size=(60, 3)))
 
 
 def test_units_are_chosen_by_the_data_and_refused_where_they_are_not_for_it():

@@ -131,3 +131,11 @@ def test_a_table_is_traversed_in_lines_and_has_no_plane():
     assert "value 0: +2" in html
     assert "as it is" in html
     assert "<img" not in html
+
+
+@pytest.mark.parametrize(
+    ("model", "unit"), [("made", "nats per row"), ("rbm", "per row"), ("flow_matching", "per row")]
+)
+def test_only_what_is_minus_a_log_density_is_trained_in_nats(model, unit):
+    _, pages = pages_of(model, open_source(np.random.default_rng(0).normal(size=(90, 2))))
+    assert pages.objective_unit == unit

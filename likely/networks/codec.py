@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from likely.contract import Batch, Shape
 from likely.networks.activations import ACTIVATIONS, Activation
-from likely.principal import principal
+from likely.principal import start_of
 
 Bottleneck = Callable[[Tensor], Tensor]
 """What is done to a code, (batch, code_size), before it is decoded."""
@@ -184,7 +184,9 @@ def start_as_pca(codec: Codec, batch: Batch, z_size: int) -> None:
     """Starts a linear path as PCA of the rows, its codes of unit variance; does nothing where there is none."""
     if not isinstance(codec, DeepCodec) or codec.linear_encoder is None:
         return
-    found = principal([batch], z_size)
+    found = start_of(batch, z_size)
+    if found is None:
+        return
     # Codes of unit variance: the deep decoder's layers expect inputs of that size.
     scale = found.variances.sqrt().clamp_min(1e-6 * float(found.variances.max().sqrt()) + 1e-12)
     encoder, decoder = nn.Linear(len(found.mean), z_size), nn.Linear(z_size, len(found.mean))

@@ -13,7 +13,17 @@ from sklearn.decomposition import PCA
 import likely
 from likely.assess.bench import Bench
 from likely.assess.maps import MIN_ROWS, Maps
-from likely.contract import Decoder, Density, Encoder, EstimatedDensity, Model, Reconstructor, Restorer, Sampler
+from likely.contract import (
+    BoundedDensity,
+    Decoder,
+    Encoder,
+    EstimatedDensity,
+    ExactDensity,
+    Model,
+    Reconstructor,
+    Restorer,
+    Sampler,
+)
 from likely.data import Source, describe
 from likely.data.subset import Subset
 from likely.evaluation import EMBEDDINGS, Assessment, Embedding, embed_tsne, find_copies, mse
@@ -110,7 +120,7 @@ def gather(fitted: Fitted, parts: ReportParts) -> ReportData:
 
 def _raises_density(model: Model) -> bool:
     """Whether what training minimizes is minus a log-density, or a bound of it; of an estimated one it is not."""
-    return isinstance(model, Density) and not isinstance(model, EstimatedDensity)
+    return isinstance(model, ExactDensity | BoundedDensity) and not isinstance(model, EstimatedDensity)
 
 
 def _data(fitted: Fitted, parts: ReportParts) -> dict[str, Any]:

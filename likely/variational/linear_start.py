@@ -8,7 +8,7 @@ from torch import nn
 from likely.contract import Batch
 from likely.likelihoods import Gaussian, Likelihood
 from likely.networks import Codec, DeepCodec
-from likely.principal import principal
+from likely.principal import start_of
 
 MIN_PRECISION = 1e-3
 """Of what rows say of a value beside its prior, where they say nothing: its logarithm has to be a number."""
@@ -31,7 +31,9 @@ def start_as_probabilistic_pca(
     """
     if not isinstance(codec, DeepCodec) or codec.linear_encoder is None or not isinstance(likelihood, Gaussian):
         return
-    found = principal([batch], z_size)
+    found = start_of(batch, z_size)
+    if found is None:
+        return
     noise = max(found.noise_variance, likelihood.min_scale**2)
     variances = found.variances.clamp_min(noise)
     gain, precision = (variances - noise).sqrt() / variances, variances / noise
