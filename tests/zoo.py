@@ -264,6 +264,11 @@ ZOO: dict[str, Entry] = {
     "made-orders": Entry(
         lambda: MADE((1, 2, 2), hidden=(9, 8), n_orders=3, likelihood=Bernoulli()), levels(2, 1, 2, 2), "made"
     ),
+    "made-orders-apart": Entry(
+        lambda: MADE((1, 2, 2), hidden=(9, 8), n_orders=3, shared=False, likelihood=Bernoulli()),
+        levels(2, 1, 2, 2),
+        "made",
+    ),
     "nade-bits": Entry(lambda: NADE((1, 2, 2), 6, likelihood=Bernoulli()), levels(2, 1, 2, 2), "nade"),
     "nade-levels": Entry(lambda: NADE((1, 1, 2), 6, likelihood=Categorical(4)), levels(4, 1, 1, 2), "nade"),
     "nade-real": Entry(lambda: NADE((5,), 6, activation="relu"), real(5), "nade"),

@@ -1,5 +1,6 @@
 """Flows of vectors; of images, all but RealNVP see no more than their values in a row."""
 
+import abc
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -104,16 +105,8 @@ class RealNVP(Design):
 
 
 @dataclass(frozen=True)
-class MAF(Design):
-    """Masked autoregressive flow: affine, each value given those before it; quick densities, draws of n passes.
-
-    Attributes:
-        layers: autoregressive maps; the order turns round from one to the next.
-        hidden: widths of the masked network of each; None chooses by the number of values.
-        dropout: the share of their hidden values that is left out at each training step.
-
-    Reference: Masked Autoregressive Flow for Density Estimation (Papamakarios et al., 2017), arXiv:1705.07057
-    """
+class _AffineAutoregressive(Design):
+    """Affine maps of each value given those before it, one way round or the other."""
 
     layers: int = 5
     hidden: tuple[int, ...] | None = None
@@ -128,13 +121,34 @@ class MAF(Design):
         hidden = default_hidden(n) if self.hidden is None else self.hidden
 
         def layer(i: int) -> Bijection:
-            return Chain(*_turned(n, i), Autoregressive(n, hidden, context_size=context_size, dropout=self.dropout))
+            step = Autoregressive(n, hidden, context_size=context_size, dropout=self.dropout)
+            return Chain(*_turned(n, i), self._as_used(step))
 
         return of_vectors(x_shape, normalized(n, self.layers, layer))
 
+    @abc.abstractmethod
+    def _as_used(self, step: Bijection) -> Bijection:
+        """The map from rows, of the map whose way from x to u is one pass."""
+
 
 @dataclass(frozen=True)
-class IAF(Design):
+class MAF(_AffineAutoregressive):
+    """Masked autoregressive flow: affine, each value given those before it; quick densities, draws of n passes.
+
+    Attributes:
+        layers: autoregressive maps; the order turns round from one to the next.
+        hidden: widths of the masked network of each; None chooses by the number of values.
+        dropout: the share of their hidden values that is left out at each training step.
+
+    Reference: Masked Autoregressive Flow for Density Estimation (Papamakarios et al., 2017), arXiv:1705.07057
+    """
+
+    def _as_used(self, step: Bijection) -> Bijection:
+        return step
+
+
+@dataclass(frozen=True)
+class IAF(_AffineAutoregressive):
     """Inverse autoregressive flow: quick draws; densities, and so training, take n passes a layer.
 
     Attributes:
@@ -146,22 +160,9 @@ class IAF(Design):
     """
 
     layers: int = 3
-    hidden: tuple[int, ...] | None = None
-    dropout: float = 0.0
 
-    def __post_init__(self) -> None:
-        check_layers(self, self.layers)
-
-    def build(self, x_shape: Shape, context_size: int) -> Bijection:
-        """As `Design.build`; takes rows of any shape."""
-        n = n_values(self, x_shape)
-        hidden = default_hidden(n) if self.hidden is None else self.hidden
-
-        def layer(i: int) -> Bijection:
-            autoregressive = Autoregressive(n, hidden, context_size=context_size, dropout=self.dropout)
-            return Chain(*_turned(n, i), Inverse(autoregressive))
-
-        return of_vectors(x_shape, normalized(n, self.layers, layer))
+    def _as_used(self, step: Bijection) -> Bijection:
+        return Inverse(step)
 
 
 @dataclass(frozen=True)

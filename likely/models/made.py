@@ -1,7 +1,7 @@
 """Masked autoencoder for distribution estimation."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import final
 
 import torch
@@ -12,7 +12,7 @@ from likely.contract import Objective, Shape
 from likely.errors import UserError
 from likely.likelihoods import GaussianMixture, Likelihood
 from likely.networks.activations import Activation
-from likely.networks.made import MaskedMLP
+from likely.networks.made import MaskedMLP, OrdersApart
 
 N_HELD_OUT_ORDERS = 8
 """Rows held out are dealt to so many orders at a time: cheap, and of little variance."""
@@ -37,6 +37,8 @@ class MADE(ChainRuleModel):
         hidden: widths of the hidden layers; by default chosen by the shape. Without any it is a fully visible
             sigmoid belief network.
         n_orders: how many orders of the values, the first as they stand.
+        shared: whether one network serves all orders, as published; else each has its own, of as many weights, which
+            learns from its share of the rows of each step: better where training cannot go on for very long.
         direct: adds connections from input to output past the hidden layers.
         activation: after each hidden layer.
         dropout: the share of hidden values that is left out at each training step; without, thousands of rows are
@@ -50,7 +52,7 @@ class MADE(ChainRuleModel):
     Reference: MADE: Masked Autoencoder for Distribution Estimation (Germain et al., 2015), arXiv:1502.03509
     """
 
-    network: MaskedMLP
+    network: MaskedMLP | OrdersApart
 
     def __init__(
         self,
@@ -58,6 +60,7 @@ class MADE(ChainRuleModel):
         *,
         hidden: tuple[int, ...] | None = None,
         n_orders: int = 1,
+        shared: bool = True,
         direct: bool = True,
         activation: Activation = "relu",
         dropout: float = 0.3,
@@ -74,9 +77,11 @@ class MADE(ChainRuleModel):
         self.hidden = default_hidden(self.x_shape, n_outputs) if hidden is None else tuple(hidden)
         if any(width < 1 for width in self.hidden):
             raise ValueError(f"hidden must be widths of at least 1, got {self.hidden}")
-        self.n_orders, self.direct, self.activation, self.dropout = n_orders, direct, activation, dropout
+        self.n_orders, self.shared = n_orders, shared
+        self.direct, self.activation, self.dropout = direct, activation, dropout
         self.observation = self.likelihood.build(self.x_shape)
-        self.network = MaskedMLP(
+        kind = MaskedMLP if shared else OrdersApart
+        self.network = kind(
             self.x_shape,
             self.likelihood.raw_channels,
             reading_order(self.x_shape, self.likelihood),
@@ -99,12 +104,19 @@ class MADE(ChainRuleModel):
     def _objective(self, x: Tensor, condition: Tensor | None, player: str) -> Objective:
         if self.n_orders == 1:
             return super()._objective(x, condition, player)
-        n = 1 if self.training else min(len(x), self.n_orders, N_HELD_OUT_ORDERS)
-        orders = torch.randint(self.n_orders, (n,), device=x.device).split(1)
+        orders = self._dealt_orders(x)
+        n = len(orders)
         conditions = [None] * n if condition is None else condition.tensor_split(n)
         dealt = zip(x.tensor_split(n), conditions, orders, strict=True)
         nll = -torch.cat([self._log_prob_in_order(*rows) for rows in dealt])
         return Objective(nll, {"nll": nll})
+
+    def _dealt_orders(self, x: Tensor) -> Sequence[int | Tensor]:
+        """The orders that so many parts of a batch are learned in."""
+        if not self.shared:
+            return range(min(len(x), self.n_orders))
+        n = 1 if self.training else min(len(x), self.n_orders, N_HELD_OUT_ORDERS)
+        return torch.randint(self.n_orders, (n,), device=x.device).split(1)
 
     def _complete(
         self,

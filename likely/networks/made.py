@@ -6,7 +6,7 @@ Reference: MADE: Masked Autoencoder for Distribution Estimation (Germain et al.,
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import final
+from typing import Any, final
 
 import torch
 import torch.nn.functional as F
@@ -70,9 +70,8 @@ class MaskedMLP(CausalNetwork):
         self.direct = nn.Linear(n, raw_channels * n, bias=False) if direct and hidden else None
         self.seen = nn.Parameter(torch.zeros(sizes[1], n)) if n_orders > 1 else None
         self.activation, self.dropout = ACTIVATIONS[activation](), nn.Dropout(dropout)
-        shuffles = [torch.arange(n_places), *(_shuffled(n_places, i) for i in range(1, n_orders))]
         # Rebuilt with the network, not saved.
-        self.register_buffer("orders", torch.stack(shuffles), persistent=False)
+        self.register_buffer("orders", torch.tensor(_orders(n_places, n_orders)), persistent=False)
         self.register_buffer("place_of", place_of_values(places), persistent=False)
         lowest = -1 if context_size else 0
         for i, width in enumerate(hidden):
@@ -147,8 +146,7 @@ class _InOrder(CausalNetwork):
     """One order of a network with several; shares its weights."""
 
     def __init__(self, network: MaskedMLP, order: int) -> None:
-        at = network.orders[order].argsort().tolist()
-        places = tuple(network.places[place] for place in at)
+        places = _sorted(network.places, network.orders[order].tolist())
         super().__init__(network.x_shape, network.raw_channels, places, context_size=network.context_size)
         self.network, self.order = network, order
 
@@ -160,6 +158,47 @@ class _InOrder(CausalNetwork):
     def begin(self, n: int, context: Tensor | None = None) -> Steps:
         """As `CausalNetwork.begin`."""
         return UnitsOnce(self.network, n, context, self.order)
+
+
+@final
+class OrdersApart(CausalNetwork):
+    """A masked network for each of several orders, the first that of `places`: none stands in another's way.
+
+    Args:
+        x_shape, raw_channels, places, n_orders, context_size: as `MaskedMLP`; the orders are those that it has.
+        settings: of each, as `MaskedMLP`.
+    """
+
+    def __init__(
+        self,
+        x_shape: Shape,
+        raw_channels: int,
+        places: tuple[slice, ...],
+        *,
+        n_orders: int,
+        context_size: int = 0,
+        **settings: Any,
+    ) -> None:
+        super().__init__(x_shape, raw_channels, places, context_size=context_size)
+        self.networks = nn.ModuleList(
+            MaskedMLP(x_shape, raw_channels, _sorted(places, order), context_size=context_size, **settings)
+            for order in _orders(len(places), n_orders)
+        )
+
+    def forward(self, x: Tensor, context: Tensor | None = None, order: int = 0) -> Tensor:
+        """As `MaskedMLP.forward`."""
+        raw: Tensor = self.networks[order](x, context)
+        return raw
+
+    def begin(self, n: int, context: Tensor | None = None) -> Steps:
+        """As `CausalNetwork.begin`."""
+        return self.in_order(0).begin(n, context)
+
+    def in_order(self, order: int) -> CausalNetwork:
+        """The network of one of the orders."""
+        network = self.networks[order]
+        assert isinstance(network, CausalNetwork)
+        return network
 
 
 class UnitsOnce:
@@ -219,6 +258,11 @@ class UnitsOnce:
         self.values[0][:, self.starts[0][place + 1] : self.starts[0][place + 2]] = values
 
 
-def _shuffled(n: int, number: int) -> Tensor:
-    """A fixed order of n places: the place in the order of each."""
-    return torch.tensor(permutation(n, "made", number).tolist())
+def _orders(n: int, n_orders: int) -> list[list[int]]:
+    """Fixed orders of n places, the first as they stand: the place in the order of each."""
+    return [list(range(n)), *(permutation(n, "made", number).tolist() for number in range(1, n_orders))]
+
+
+def _sorted(places: tuple[slice, ...], order: Sequence[int]) -> tuple[slice, ...]:
+    """Places by their place in an order."""
+    return tuple(places[place] for place in sorted(range(len(places)), key=order.__getitem__))

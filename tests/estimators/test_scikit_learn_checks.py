@@ -51,7 +51,7 @@ def test_scikit_learn(estimator, check):
     check(estimator)
 
 
-@pytest.mark.parametrize("estimator", trained_briefly(), ids=repr)
+@pytest.mark.parametrize("estimator", list(trained_briefly()), ids=repr)
 def test_scikit_learn_after_brief_training(estimator):
     for copy, check in estimator_checks_generator(estimator):
         with contextlib.suppress(SkipTest):  # of what takes an environment variable, as those before show one by one

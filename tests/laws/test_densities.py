@@ -25,7 +25,16 @@ N_LEVELS = {
     "little-autoregressive": 2,
     **dict.fromkeys(OPTIONS, 2),
     **dict.fromkeys(
-        ("made-bits", "made-linear-bits", "made-orders", "nade-bits", "pixel-rnn-bits", "pixel-rnn-row-bits"), 2
+        (
+            "made-bits",
+            "made-linear-bits",
+            "made-orders",
+            "made-orders-apart",
+            "nade-bits",
+            "pixel-rnn-bits",
+            "pixel-rnn-row-bits",
+        ),
+        2,
     ),
     **dict.fromkeys(("pixel-cnn-bits", "gated-pixel-cnn-bits"), 2),
     **dict.fromkeys(("pixel-cnn-levels", "gated-pixel-cnn-levels"), 4),

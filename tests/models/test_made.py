@@ -96,18 +96,18 @@ def states(x_shape: tuple[int, ...]) -> Tensor:
     return torch.tensor(rows, dtype=torch.float64).view(-1, *x_shape)
 
 
-def ensemble(n_orders: int = 5) -> MADE:
+def ensemble(n_orders: int = 5, *, shared: bool = True) -> MADE:
     torch.manual_seed(0)
-    model = MADE((1, 2, 2), hidden=(9, 8), n_orders=n_orders, dropout=0.0, likelihood=Bernoulli())
-    awake(model.network)
+    model = MADE((1, 2, 2), hidden=(9, 8), n_orders=n_orders, shared=shared, dropout=0.0, likelihood=Bernoulli())
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter)
     return model.double().eval()
 
 
+@pytest.mark.parametrize("shared", [True, False])
 @torch.no_grad()
-def test_an_ensemble_is_the_mean_of_its_orders_each_of_which_sums_to_one():
-    model, x = ensemble(), states((1, 2, 2))
+def test_an_ensemble_is_the_mean_of_its_orders_each_of_which_sums_to_one(shared):
+    model, x = ensemble(shared=shared), states((1, 2, 2))
     each = []
     for order in range(model.n_orders):
         network = model.network.in_order(order)
@@ -130,6 +130,24 @@ def test_the_objective_of_an_ensemble_is_in_mean_that_of_its_orders_and_above_it
     error = orders.std(0, correction=0) / math.sqrt(len(held_out))
     assert ((held_out.mean(0) - orders.mean(0)).abs() < 4.5 * error).all()
     assert (held_out[:50].std(1).max() > 0).all()
+
+
+def test_orders_apart_are_those_of_one_network_and_learn_each_from_rows_of_its_own():
+    apart, shared = ensemble(3, shared=False), ensemble(3)
+    for order in range(3):
+        assert apart.network.in_order(order).places == shared.network.in_order(order).places
+    x = states((1, 2, 2))[:7]
+    total = apart.train()(x).total
+    parts = zip(x.tensor_split(3), range(3), strict=True)
+    torch.testing.assert_close(
+        total, -torch.cat([apart._log_prob_in_order(rows, None, order) for rows, order in parts])
+    )
+    total[:3].sum().backward()
+    learned = [any(p.grad.any() for p in network.parameters()) for network in apart.network.networks]
+    assert learned == [True, False, False]
+    assert torch.equal(
+        apart.eval()(x[:2]).total, -torch.cat([apart._log_prob_in_order(x[i : i + 1], None, i) for i in (0, 1)])
+    )
 
 
 @torch.no_grad()
