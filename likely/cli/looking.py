@@ -17,17 +17,18 @@ if TYPE_CHECKING:
 MAX_COLUMNS, MAX_PROBLEMS = 200, 30
 
 CAPABILITIES = {
-    "Encoder": "encode",
-    "Decoder": "decode",
+    "Encoder": "en-\ncode",
+    "Decoder": "de-\ncode",
     "Reconstructor": "recon-\nstruct",
-    "Sampler": "sample",
+    "Sampler": "sam-\nple",
     "ExactDensity": "exact\nlog p",
     "BoundedDensity": "bound\nlog p",
-    "Energy": "energy",
-    "Restorer": "restore",
-    "TakesMissing": "missing\nvalues",
+    "EstimatedDensity": "about\nlog p",
+    "Energy": "ener-\ngy",
+    "Restorer": "re-\nstore",
+    "TakesMissing": "miss-\ning\nvalues",
 }
-"""How tables call what a model can do; the class's own name serves where there is none here."""
+"""How tables call what a model can do, so narrow that all fit into 80 columns; else the class's own name serves."""
 
 
 def data(
@@ -150,10 +151,12 @@ def ability_names() -> list[str]:
 
 
 def abilities(cls: type) -> list[bool]:
-    """Which of them a model has."""
+    """Which of them a model has; of two of which one includes the other, the former."""
     from likely.contract import CAPABILITIES as classes
 
-    return [issubclass(cls, each) for each in classes]
+    able = [each for each in classes if issubclass(cls, each)]
+    included = {each for each in able for other in able if other is not each and issubclass(other, each)}
+    return [each in able and each not in included for each in classes]
 
 
 def how_fitted(cls: type) -> str:

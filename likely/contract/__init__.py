@@ -40,11 +40,12 @@ CAPABILITIES: tuple[type[Model], ...] = (
     Sampler,
     ExactDensity,
     BoundedDensity,
+    EstimatedDensity,
     Energy,
     Restorer,
     TakesMissing,
 )
-"""Every capability, in the order tables print them."""
+"""Every capability, in the order tables print them; what has one that includes another is listed by the former."""
 
 __all__ = [
     "CAPABILITIES",
