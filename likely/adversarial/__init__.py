@@ -1,6 +1,6 @@
 """Games between a generator and a critic: what they are played for, and what keeps them fair."""
 
-from likely.adversarial.games import Game, Hinge, LeastSquares, NonSaturating, Wasserstein, default_game
+from likely.adversarial.games import Game, Hinge, LeastSquares, NonSaturating, Wasserstein
 from likely.adversarial.spectral import STARTING_ITERATIONS, SpectralNorm, iterate, normalize_spectra, spectral_norms
 
 __all__ = [
@@ -11,7 +11,6 @@ __all__ = [
     "NonSaturating",
     "SpectralNorm",
     "Wasserstein",
-    "default_game",
     "iterate",
     "normalize_spectra",
     "spectral_norms",

@@ -12,8 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from likely.contract import Shape
-
 Critic = Callable[[Tensor], Tensor]
 """Rows (batch, ...) to scores (batch,), each row by itself."""
 
@@ -176,11 +174,6 @@ class Hinge(Game):
     def generator_loss(self, fake_scores: Tensor) -> Tensor:
         """-fake."""
         return -_precise(fake_scores)
-
-
-def default_game(x_shape: Shape) -> Game:
-    """The game that covered all modes of small problems, with a penalty that suits the shape of rows."""
-    return NonSaturating(penalty=0.01 if len(x_shape) == 1 else 0.1)
 
 
 def squared_slopes(critic: Critic, x: Tensor) -> Tensor:

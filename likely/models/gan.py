@@ -7,13 +7,13 @@ from typing import final
 import torch
 from torch import Tensor
 
-from likely.adversarial import STARTING_ITERATIONS, Game, default_game, iterate
+from likely.adversarial import STARTING_ITERATIONS, Game, iterate
 from likely.adversarial.collapse import remarks_on
 from likely.adversarial.play import critic_turn, generator_turn
 from likely.adversarial.rows import RowScale
 from likely.contract import Batch, Decoder, NoHeldOutObjective, Objective, Player, Sampler, Shape, repeated
 from likely.networks.critics import build_critic
-from likely.networks.generators import build_generator, default_learning_rate, default_noise_size
+from likely.networks.generators import build_generator, default_game, default_learning_rate, default_noise_size
 
 BETAS = (0.0, 0.99)
 """Of Adam: an adversary moves on, so that momentum would point at where it has been."""

@@ -8,13 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from likely.adversarial import STARTING_ITERATIONS, Game, default_game, iterate
+from likely.adversarial import STARTING_ITERATIONS, Game, iterate
 from likely.adversarial.collapse import remarks_on
 from likely.adversarial.play import critic_turn, generator_turn
 from likely.adversarial.rows import RowScale
 from likely.contract import Batch, Encoder, NoHeldOutObjective, Objective, Player, Sampler, Shape
 from likely.networks.critics import build_critic, build_features
-from likely.networks.generators import build_generator, default_learning_rate, default_noise_size
+from likely.networks.generators import build_generator, default_game, default_learning_rate, default_noise_size
 
 BETAS = (0.0, 0.99)
 """Of Adam: an adversary moves on, so that momentum would point at where it has been."""

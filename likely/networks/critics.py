@@ -13,7 +13,7 @@ from likely.adversarial.spectral import normalize_spectra
 from likely.contract import Shape
 from likely.networks.context import check_context
 from likely.networks.convolutions import ChannelsLast, halved_sizes, keep_variance
-from likely.networks.generators import LEAK, check_positive, dense_width, is_large_image, map_channels
+from likely.networks.generators import LEAK, check_positive, dense_units, dense_width, is_large_image, map_channels
 
 KINKS = 2.0
 """How far from the mean, in standard deviations, the first units of a dense critic bend at the start."""
@@ -124,4 +124,7 @@ def _image_trunk(x_shape: Shape, width: int | None) -> tuple[nn.Module, int]:
         for a, b in pairwise((x_shape[0], *channels)):
             # Five pixels wide: each output pixel sees its surroundings at odd and even sides alike.
             stages += [nn.Conv2d(a, b, 5, stride=2, padding=2), nn.LeakyReLU(LEAK)]
-    return nn.Sequential(*stages, nn.Flatten()), channels[-1] * math.prod(smallest)
+    # As in the generator: a score that was linear in the smallest map would judge its parts one by one.
+    hidden = dense_units(channels)
+    stages += [nn.Flatten(), nn.Linear(channels[-1] * math.prod(smallest), hidden), nn.LeakyReLU(LEAK)]
+    return nn.Sequential(*stages), hidden
