@@ -41,8 +41,8 @@ def add_training(arguments: argparse.ArgumentParser, length: str) -> None:
     arguments.add_argument("--seed", type=int, default=0)
 
 
-def training(given: argparse.Namespace, settings: Mapping[str, Any], seconds: float) -> TrainConfig:
-    """What was asked for over the settings of a case; without a length in either, so many seconds."""
+def training(given: argparse.Namespace, settings: Mapping[str, Any], seconds: float | None = None) -> TrainConfig:
+    """What was asked for over the settings of a case; without a length in either, so many seconds, if that is said."""
     names = ("epochs", "learning_rate", "batch_size", "weight_decay", "precision", "device", "seed")
     asked = {name: getattr(given, name) for name in names if getattr(given, name) is not None}
     merged = {**settings, **asked}
