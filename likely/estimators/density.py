@@ -8,9 +8,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from likely.contract import BoundedDensity, ExactDensity
-from likely.errors import Unsupported
 from likely.estimators.learner import Learner
-from likely.registry import model_class
 
 
 class DensityEstimator(DensityMixin, Learner):
@@ -32,9 +30,7 @@ class DensityEstimator(DensityMixin, Learner):
 
     def fit(self, X: Any, y: Any = None) -> "DensityEstimator":
         """Learns the density of X (n, d) or (n, ...); y is ignored."""
-        name = self._spec().resolve().name
-        if not issubclass(model_class(name), ExactDensity | BoundedDensity):
-            raise Unsupported(f"{name} has no density; `likely models` shows which models have one")
+        self._check(lambda kind: issubclass(kind, ExactDensity | BoundedDensity), "has no density", "have one")
         self._learn(X, "none")
         return self
 

@@ -1,6 +1,7 @@
 """What the estimators share: a model that is fitted to X and answers in float64."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -9,7 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from likely.contract import Encoder, TakesMissing
+from likely.contract import Encoder, Model, TakesMissing
 from likely.errors import Unsupported, UserError
 from likely.fitting import Calibrate, fit
 from likely.registry import Spec, model_class
@@ -60,10 +61,14 @@ class Learner(BaseEstimator):
         # Scores of the same row differ by rounding between batches; in float64 nobody can tell.
         self._precise = self.fitted_.to("cpu", torch.float64)
 
-    def _check_encodes(self) -> None:
+    def _check(self, able: Callable[[type[Model]], bool], lack: str, others: str) -> None:
+        """Refuses, before anything is learned, a model that cannot do what the estimator is for."""
         name = self._spec().resolve().name
-        if not issubclass(model_class(name), Encoder):
-            raise Unsupported(f"{name} has no code; `likely models` shows which models encode")
+        if not able(model_class(name)):
+            raise Unsupported(f"{name} {lack}; `likely models` shows which models {others}")
+
+    def _check_encodes(self) -> None:
+        self._check(lambda kind: issubclass(kind, Encoder), "has no code", "encode")
 
     def _validated(self, X: Any, *, reset: bool = False) -> np.ndarray:
         checked: np.ndarray = validate_data(self, X, reset=reset, **self._demands(1 + reset))

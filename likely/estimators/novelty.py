@@ -6,10 +6,10 @@ from typing import Any, Literal
 import numpy as np
 from sklearn.base import OutlierMixin
 
-from likely.errors import Unsupported, UserError
+from likely.errors import UserError
 from likely.estimators.learner import Learner
 from likely.fitted import DEFAULT_FALSE_ALARM_RATE
-from likely.registry import Spec, model_class
+from likely.registry import Spec
 from likely.tasks import can_judge
 from likely.training import TrainConfig
 
@@ -56,7 +56,7 @@ class NoveltyDetector(OutlierMixin, Learner):
 
     def fit(self, X: Any, y: Any = None) -> "NoveltyDetector":
         """Learns what is ordinary from X (n, d) or (n, ...); y is ignored."""
-        self._check_judges()
+        self._check(can_judge, "cannot say how unlikely a row is", "can")
         self._check_rates()
         share = None if isinstance(self.contamination, str) else float(self.contamination)
         X = self._learn(X, "auto" if share is None else "none")
@@ -69,11 +69,6 @@ class NoveltyDetector(OutlierMixin, Learner):
         if shortage := calibration.shortage(self.false_alarm_rate):
             warnings.warn(f"{shortage}; set false_alarm_rate or contamination", UserWarning, stacklevel=2)
         return self
-
-    def _check_judges(self) -> None:
-        name = self._spec().resolve().name
-        if not can_judge(model_class(name)):
-            raise Unsupported(f"{name} cannot say how unlikely a row is; `likely models` shows which models can")
 
     def _check_rates(self) -> None:
         if not 0 < self.false_alarm_rate < 1:

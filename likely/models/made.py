@@ -27,7 +27,7 @@ LEAST_WIDTH, USUAL_WIDTH, MOST_WIDTH = 64, 256, 1024
 class MADE(ChainRuleModel):
     """Masked autoencoder: all conditionals of the chain rule from one pass, by masks on the weights.
 
-    With several orders of the values, the model is the mixture of what its one network says in each: log_prob is
+    With several orders of the values, the model is the mixture of what it says in each: log_prob is
     exact, at the cost of one pass per order. Training lowers, at each step, the objective of an order that is drawn, in
     mean an upper bound of that of the mixture; draws of rows are each in an order of their own. A mixture of orders has
     no one beginning, so that only one order goes on from one. Images are read pixel by pixel, line by line.

@@ -19,7 +19,6 @@ LEAST_SIDE = 16
 LEAST_RESIDUAL_SIDE = 48
 """And from this side on, residual blocks, which cost several times as much a step."""
 
-
 DENSE_UNITS = 16
 """In the dense layer of a convolutional network, for each channel of its largest map."""
 
