@@ -9,6 +9,8 @@ The constant is in mean estimated too low, so that log-likelihoods are in mean t
 lowest machine is the RBM of the same run: both figures come out.
 """
 
+import dataclasses
+
 import torch
 from torch import Tensor
 
@@ -43,10 +45,9 @@ def main() -> None:
     arguments.add_argument("--chains", type=int, default=N_CHAINS, help="annealed, for the constant")
     arguments.add_argument("--temperatures", type=int, default=N_TEMPERATURES)
     given = arguments.parse_args()
-    machines = 1 if given.case == "rbm" else 2
-    if given.seconds:
-        given.seconds *= machines
     config = training(given, SETTINGS[given.case])
+    if given.case == "dbn" and config.time_limit:
+        config = dataclasses.replace(config, time_limit=2 * config.time_limit)
     learned, test, split = binarized_mnist(given.data)
     with seeded(given.seed):
         rbm = RBM((1, 28, 28), given.hidden)

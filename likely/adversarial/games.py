@@ -5,6 +5,7 @@ the critic are taken with respect to rows as it is given them.
 """
 
 import abc
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -41,7 +42,7 @@ class Game(abc.ABC):
         Under `torch.no_grad` it is the same number, without a graph behind it.
 
         Args:
-            critic: rows to scores.
+            critic: rows to scores, of the batch or of the first rows of it.
             real: (batch, ...).
             fake: (batch, ...), made rows; no gradient goes back into them.
         """
@@ -55,20 +56,28 @@ class _ZeroCentered(Game):
     Attributes:
         penalty: weight g of the zero-centered penalty g / 2 ||grad critic||^2, at rows (R1) and at made rows (R2).
         critic_steps, spectral: as `Game`.
+        penalized: the share of a batch whose slopes are taken, which cost more than the game itself: the first rows
+            pay for the others, so that the mean over the batch is right in mean.
     """
 
     penalty: float = 0.1
     critic_steps: int = 1
     spectral: bool = False
+    penalized: float = 1.0
 
     def __post_init__(self) -> None:
         _check(self, self.penalty, self.critic_steps)
+        if not 0 < self.penalized <= 1:
+            raise ValueError(f"{type(self).__name__}: penalized must be above 0, at most 1, got {self.penalized}")
 
     def penalty_of(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
-        """As `Game.penalty_of`."""
+        """As `Game.penalty_of`; zero for the rows of the batch that others pay for."""
         if self.penalty == 0:
             return super().penalty_of(critic, real, fake)
-        return 0.5 * self.penalty * (squared_slopes(critic, real) + squared_slopes(critic, fake))
+        n = math.ceil(self.penalized * len(real))
+        squares = squared_slopes(critic, real[:n]) + squared_slopes(critic, fake[:n])
+        paid = 0.5 * self.penalty * len(real) / n * squares
+        return F.pad(paid, (0, len(real) - n))
 
 
 @dataclass(frozen=True)
@@ -79,6 +88,7 @@ class NonSaturating(_ZeroCentered):
         penalty: weight g of the zero-centered penalty g / 2 ||grad critic||^2, at rows (R1) and at made rows (R2):
             with it training converges where it would circle without. Zero for the game as it was first played.
         critic_steps, spectral: as `Game`.
+        penalized: the share of a batch whose slopes are taken; the others' are paid for by these.
 
     Reference: Generative Adversarial Nets (Goodfellow et al., 2014), arXiv:1406.2661, section 3; for the penalty,
         Which Training Methods for GANs do actually Converge? (Mescheder et al., 2018), arXiv:1801.04406, equation 9
@@ -98,7 +108,7 @@ class LeastSquares(_ZeroCentered):
     """Scores of rows are drawn to 1, of made rows to 0; the generator draws those of what it made to 1.
 
     Attributes:
-        penalty: as that of `NonSaturating`; the paper has none.
+        penalty, penalized: as those of `NonSaturating`; the paper has none.
         critic_steps, spectral: as `Game`.
 
     Reference: Least Squares Generative Adversarial Networks (Mao et al., 2017), arXiv:1611.04076, equation 9

@@ -1,11 +1,13 @@
 """A turn of the critic and a turn of the generator, for whatever makes and judges the rows."""
 
+import math
+
 import torch
 from torch import Tensor
 
 from likely.adversarial.collapse import told_apart, variety
 from likely.adversarial.games import Critic, Game
-from likely.contract import Objective
+from likely.contract import Objective, repeated
 
 
 def critic_turn(game: Game, critic: Critic, real: Tensor, fake: Tensor, *, judged: bool) -> Objective:
@@ -13,7 +15,8 @@ def critic_turn(game: Game, critic: Critic, real: Tensor, fake: Tensor, *, judge
 
     Args:
         game: what it is after.
-        critic: rows (n, ...) to scores (n,), for a batch, and for two of the same conditions one after the other.
+        critic: rows (n, ...) to scores (n,), for a batch, the first rows of it, and two with the same conditions one
+            after the other.
         real: (batch, ...).
         fake: (batch, ...), made rows, without a gradient.
         judged: adds the term `told_apart`, which training steps need not pay for.
@@ -28,3 +31,8 @@ def generator_turn(game: Game, critic: Critic, real: Tensor, fake: Tensor, *, ju
     """What the generator lowers; where it is `judged`, with the terms of `variety`. Arguments as for `critic_turn`."""
     loss = game.generator_loss(critic(fake))
     return Objective(loss, {"loss": loss, **(variety(real, fake) if judged else {})})
+
+
+def alongside(context: Tensor | None, n: int) -> Tensor | None:
+    """What stands beside n rows: the first rows of a batch, or the batch time after time; None stays None."""
+    return context if context is None else repeated(context, math.ceil(n / len(context)))[:n]

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.distributions import Independent
 
 from likely.adversarial import Game, NonSaturating, iterate
+from likely.adversarial.play import alongside
 from likely.contract import (
     Batch,
     Decoder,
@@ -135,7 +136,7 @@ class AdversarialAutoencoder(NoHeldOutObjective, Encoder, Decoder, Reconstructor
         with torch.no_grad():
             codes, draws = self._encode(x, condition), self.draw_prior(len(x), condition)
         loss = self.game.critic_loss(self._scores(draws, condition), self._scores(codes, condition))
-        penalty = self.game.penalty_of(lambda z: self._scores(z, condition), draws, codes)
+        penalty = self.game.penalty_of(lambda z: self._scores(z, alongside(condition, len(z))), draws, codes)
         return Objective(loss + penalty, {"loss": loss, "penalty": penalty})
 
     def _scores(self, z: Tensor, condition: Tensor | None) -> Tensor:

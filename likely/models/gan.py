@@ -9,9 +9,9 @@ from torch import Tensor
 
 from likely.adversarial import STARTING_ITERATIONS, Game, iterate
 from likely.adversarial.collapse import remarks_on
-from likely.adversarial.play import critic_turn, generator_turn
+from likely.adversarial.play import alongside, critic_turn, generator_turn
 from likely.adversarial.rows import RowScale
-from likely.contract import Batch, Decoder, NoHeldOutObjective, Objective, Player, Sampler, Shape, repeated
+from likely.contract import Batch, Decoder, NoHeldOutObjective, Objective, Player, Sampler, Shape
 from likely.networks.critics import build_critic
 from likely.networks.generators import build_generator, default_game, default_learning_rate, default_noise_size
 
@@ -90,7 +90,7 @@ class GAN(NoHeldOutObjective, Decoder, Sampler):
             fake = self._make(self._noise(len(x)), context)
 
         def critic(rows: Tensor) -> Tensor:
-            scores: Tensor = self.critic(rows, repeated(context, len(rows) // len(x)))[0]
+            scores: Tensor = self.critic(rows, alongside(context, len(rows)))[0]
             return scores
 
         turn = generator_turn if learns else critic_turn

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from likely.adversarial import Game, NonSaturating, iterate
 from likely.adversarial.collapse import remarks_on, told_apart, variety
+from likely.adversarial.play import alongside
 from likely.adversarial.rows import RowScale
 from likely.contract import (
     Batch,
@@ -130,7 +131,7 @@ class VAEGAN(NoHeldOutObjective, Encoder, Decoder, Reconstructor, Sampler):
         loss = 0.5 * (self.game.critic_loss(of_real, of_again) + self.game.critic_loss(of_real, of_drawn))
         coin = torch.rand(len(real), *[1] * (real.ndim - 1), device=real.device) < 0.5
         penalty = self.game.penalty_of(
-            lambda rows: self.critic(rows, repeated(context, len(rows) // len(real)))[0],
+            lambda rows: self.critic(rows, alongside(context, len(rows)))[0],
             real,
             torch.where(coin, again, drawn),
         )

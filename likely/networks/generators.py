@@ -139,7 +139,7 @@ def default_game(x_shape: Shape) -> Game:
     Critics with convolutions need more of it: with a tenth, generators of MNIST's digits collapsed.
     """
     if is_large_image(x_shape):
-        return NonSaturating(penalty=1.0)
+        return NonSaturating(penalty=1.0, penalized=0.25)
     return NonSaturating(penalty=0.01 if len(x_shape) == 1 else 0.1)
 
 

@@ -1,6 +1,5 @@
 """Descent: one run of stochastic gradients, from its first step or its stored state to its end."""
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -77,7 +76,7 @@ def descend(
     """
     run = Run(model, task.feed, task.split, task.config, choose_batch_size(task.config, len(task.split.train)))
     run.identify = identify or run.identify
-    with compute_settings(model, run.batch_size), contextlib.closing(run):
+    with compute_settings(model, run.batch_size):
         stored = None if task.store is None else task.store.load()
         if stored is not None:
             run.load_state(*stored)

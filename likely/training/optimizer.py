@@ -19,7 +19,7 @@ class PlayerOptimizer:
 
     The class costs tiny networks a fifth of a step, and its first use seconds of imports. The kernel leaves
     everything as it was where `found_inf` is 1, and divides gradients by `grad_scale`, which is how they are
-    clipped. The squares of a gradient are summed the moment it is made, while it is still in the cache.
+    clipped.
 
     Reference: Decoupled Weight Decay Regularization (Loshchilov & Hutter, 2019), arXiv:1711.05101
     """
@@ -36,14 +36,6 @@ class PlayerOptimizer:
         self.highest_rate = self.settings["lr"]
         self.max_norm = config.max_grad_norm
         self.slots = {name: _Slots.of(parameter) for name, parameter in self.parameters.items()}
-        self.squares: list[Tensor] = []
-        self.hooks = [p.register_post_accumulate_grad_hook(self._note) for p in self.parameters.values()]
-
-    def _note(self, parameter: Tensor) -> None:
-        gradient = parameter.grad
-        assert gradient is not None
-        flat = gradient.reshape(-1)
-        self.squares.append(flat.dot(flat))
 
     def step(self, objective: Tensor, share: float) -> Tensor:
         """Moves the parameters down the mean of `objective` (batch,) at `share` of the highest rate.
@@ -51,21 +43,19 @@ class PlayerOptimizer:
         Returns:
             (), 1.0 where the step was not finite and nothing moved, else 0.0; on the device.
         """
-        self.squares.clear()
         for parameter in self.parameters.values():
             parameter.grad = None
         loss = objective.mean()
         loss.backward()
-        squared_norm = torch.stack(self.squares).sum()
-        skipped = (~torch.isfinite(squared_norm + loss.detach())).float()
-        scale = None if self.max_norm is None else (squared_norm.sqrt() / self.max_norm).clamp_min(1.0).float()
-        self._move(self.highest_rate * share, skipped, scale)
-        return skipped
+        return self._move(self.highest_rate * share, loss.detach())
 
     @torch.no_grad()
-    def _move(self, rate: float, skipped: Tensor, scale: Tensor | None) -> None:
+    def _move(self, rate: float, loss: Tensor) -> Tensor:
         moved = [(p, p.grad, self.slots[name]) for name, p in self.parameters.items() if p.grad is not None]
         parameters, gradients, slots = (list(each) for each in zip(*moved, strict=True))
+        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+        skipped = (~torch.isfinite(norm + loss)).float()
+        scale = None if self.max_norm is None else (norm / self.max_norm).clamp_min(1.0).float()
         steps = [slot.step for slot in slots]
         torch._foreach_add_(steps, [1 - skipped] * len(steps))  # one number for all would be fetched by the host
         torch._fused_adamw_(
@@ -85,11 +75,7 @@ class PlayerOptimizer:
             grad_scale=scale,
             found_inf=skipped,
         )
-
-    def release(self) -> None:
-        """Takes the hooks off the parameters again."""
-        for hook in self.hooks:
-            hook.remove()
+        return skipped
 
     def state(self) -> dict[str, Tensor]:
         """The optimizer's tensors by parameter and name."""
@@ -128,15 +114,26 @@ def learning_rate_share(step: int, total_steps: int, warmup: int) -> float:
     return rise * 0.5 * (1 + math.cos(math.pi * min(1.0, step / total_steps)))
 
 
-@torch.no_grad()
-def average_in(average: Mapping[str, Tensor], model: nn.Module, step: int, decay: float = 0.999) -> None:
-    """Moves an exponential moving average of a model's state toward its present one, in place.
+class Average:
+    """An exponential moving average of a model's state; what is not floating-point is copied.
 
-    Faster at first, so that the start is forgotten. What is not floating-point is copied.
+    Args:
+        average: the tensors that it is kept in, by name.
+        model: whose tensors are looked up here, once: they may move, but not be replaced by others.
+        decay: how much of the average stays at each step.
     """
-    decay = min(decay, (1 + step) / (10 + step))
-    for name, value in model.state_dict().items():
-        if value.is_floating_point():
-            average[name].lerp_(value, 1 - decay)
-        else:
-            average[name].copy_(value)
+
+    def __init__(self, average: Mapping[str, Tensor], model: nn.Module, decay: float = 0.999) -> None:
+        pairs = [(average[name], value) for name, value in model.state_dict().items()]
+        moving = [pair for pair in pairs if pair[1].is_floating_point()]
+        self.averages, self.values = [own for own, _ in moving], [value for _, value in moving]
+        self.copied = [pair for pair in pairs if not pair[1].is_floating_point()]
+        self.decay = decay
+
+    @torch.no_grad()
+    def move(self, step: int) -> None:
+        """Toward the model's present state; faster at first, so that the start is forgotten."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(self.averages, self.values, 1 - decay)
+        for own, value in self.copied:
+            own.copy_(value)

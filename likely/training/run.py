@@ -17,7 +17,7 @@ from likely.rng import restart
 from likely.training.config import TrainConfig
 from likely.training.history import History
 from likely.training.identity import check_identity, identity_of
-from likely.training.optimizer import PlayerOptimizer, average_in, learning_rate_share
+from likely.training.optimizer import Average, PlayerOptimizer, learning_rate_share
 from likely.training.plan import Precision, choose_validation_interval
 
 MIN_ANNEAL = 60
@@ -57,7 +57,7 @@ class Run:
     def __init__(self, model: GradientFitted, feed: Feed, split: Split, config: TrainConfig, batch_size: int) -> None:
         self.model, self.feed, self.split, self.config, self.batch_size = model, feed, split, config, batch_size
         self.device = next(model.parameters()).device
-        self.players = model.players()
+        self.players, self.parameters = model.players(), tuple(model.parameters())
         self.optimizers = {name: PlayerOptimizer(model, player, config) for name, player in self.players.items()}
         # Every step of every player sees rows of its own.
         self.batches_per_step = sum(player.steps for player in self.players.values())
@@ -84,6 +84,14 @@ class Run:
         """Whether the rows held out are to be looked at now."""
         return self.finished or (self.interval > 0 and self.step % self.interval == 0)
 
+    @functools.cached_property
+    def average(self) -> Average:
+        """That the run ends with where nothing held out chooses; made at the first step, when all starting values are.
+
+        It moves `best`.
+        """
+        return Average(self.best, self.model)
+
     def set_length(self, total_steps: int) -> None:
         """Fixes the length of the schedule, and with it when to validate."""
         self.total_steps, self.interval = total_steps, self.interval_of(total_steps)
@@ -108,7 +116,7 @@ class Run:
         self.model.after_step()
         self.step += 1
         if self.averages:
-            average_in(self.best, self.model, self.step)
+            self.average.move(self.step)
             self.best_step = self.step
         self.names = list(means)
         self.pending.append(torch.stack([value.float() for value in means.values()]))
@@ -127,7 +135,7 @@ class Run:
     def _let_move(self, name: str) -> None:
         """Only the parameters of one player take gradients."""
         if len(self.optimizers) > 1:
-            for parameter in self.model.parameters():
+            for parameter in self.parameters:
                 parameter.requires_grad_(False)
             for parameter in self.optimizers[name].parameters.values():
                 parameter.requires_grad_(True)
@@ -223,11 +231,6 @@ class Run:
         length = max(MIN_ANNEAL, int(ANNEAL_SHARE * self.best_step))
         self.total_steps = min(self.total_steps, self.step + length)
         self.interval = min(self.interval, max(1, length // 5))
-
-    def close(self) -> None:
-        """Lets go of the model: no hook of the run stays on it."""
-        for optimizer in self.optimizers.values():
-            optimizer.release()
 
     def finish(self) -> History:
         """Puts the best weights (or their average) into the model, and says how it went."""

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from likely.adversarial import Game, Hinge, LeastSquares, NonSaturating, Wasserstein
+from likely.adversarial.play import alongside
 
 A = torch.tensor([[2.0, 1.0], [1.0, 3.0]], dtype=torch.float64)
 B = torch.tensor([0.5, -2.0], dtype=torch.float64)
@@ -25,6 +26,29 @@ def test_zero_centered_penalty_is_that_of_the_known_gradient(game: Game) -> None
     real, fake = rows()
     expected = 0.35 * ((real @ A + B).square().sum(1) + (fake @ A + B).square().sum(1))
     torch.testing.assert_close(game.penalty_of(critic, real, fake), expected)
+
+
+@pytest.mark.parametrize("game", [NonSaturating(penalty=0.7, penalized=0.5), LeastSquares(penalty=0.7, penalized=0.4)])
+def test_the_first_rows_of_a_batch_pay_for_the_others(game: Game) -> None:
+    real, fake = rows()
+    expected = 2 * 0.35 * ((real[:3] @ A + B).square().sum(1) + (fake[:3] @ A + B).square().sum(1))
+    paid = game.penalty_of(critic, real, fake)
+    torch.testing.assert_close(paid[:3], expected)
+    assert paid.shape == (6,)
+    assert not paid[3:].any()
+
+
+@pytest.mark.parametrize("penalized", [0.0, 1.5, float("nan")])
+def test_a_share_that_is_none_is_refused(penalized: float) -> None:
+    with pytest.raises(ValueError, match="penalized must be above 0, at most 1"):
+        NonSaturating(penalized=penalized)
+
+
+def test_what_stands_beside_rows_follows_them() -> None:
+    context = torch.arange(4.0)[:, None]
+    assert alongside(None, 3) is None
+    for n, expected in ((3, [0, 1, 2]), (4, [0, 1, 2, 3]), (8, [0, 1, 2, 3, 0, 1, 2, 3])):
+        assert alongside(context, n).flatten().tolist() == expected
 
 
 def test_one_centered_penalty_is_that_of_the_known_gradient_between_the_rows() -> None:

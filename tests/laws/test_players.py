@@ -6,7 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from likely.adversarial import NonSaturating
 from likely.contract import Batch, GradientFitted
+from likely.models import GAN, VAEGAN, AdversarialAutoencoder
+from likely.rng import seeded
 from likely.training import TrainConfig
 from likely.training.optimizer import PlayerOptimizer
 from tests.zoo import ZOO
@@ -71,3 +74,17 @@ def test_looking_at_rows_held_out_moves_nothing(name: str) -> None:
             model(x, player=player)
     for each, value in model.state_dict().items():
         assert torch.equal(value, before[each]), each
+
+
+@pytest.mark.parametrize("kind", [GAN, VAEGAN, AdversarialAutoencoder])
+def test_slopes_are_taken_beside_the_conditions_of_their_own_rows(kind: type[GAN]) -> None:
+    x, condition = torch.randn(4, 3).double(), torch.eye(3).double()[[0, 1, 2, 0]]
+    with seeded("weights"):
+        model = kind((3,), condition_shape=(3,)).double()
+
+    def paid(penalized: float) -> Tensor:
+        model.game = NonSaturating(penalty=0.7, penalized=penalized)
+        with seeded("turn"):
+            return model(x, condition, "critic").terms["penalty"]
+
+    torch.testing.assert_close(paid(0.5), 2 * paid(1.0) * torch.tensor([1, 1, 0, 0]))
