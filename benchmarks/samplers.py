@@ -66,7 +66,9 @@ def _arguments() -> argparse.Namespace:
     arguments.add_argument("--models", help="names, separated by commas; by default every model that samples")
     arguments.add_argument("--presets", action="store_true", help="the presets of those models as well")
     arguments.add_argument("--sampling-seconds", type=float, default=300.0, help="in which a model has to draw")
-    arguments.add_argument("--device", default="auto")
+    arguments.add_argument("--learning-rate", type=float, default=TrainConfig.learning_rate)
+    arguments.add_argument("--batch-size", type=int)
+    arguments.add_argument("--device", default=TrainConfig.device)
     arguments.add_argument("--seed", type=int, default=0)
     given: argparse.Namespace = arguments.parse_args()
     return given
@@ -92,7 +94,8 @@ def _rows(given: argparse.Namespace) -> tuple[Source, Source]:
 
 
 def _fitted(name: str, train: Source, given: argparse.Namespace) -> tuple[likely.Fitted, float]:
-    config = TrainConfig(time_limit=given.seconds, seed=given.seed, device=given.device)
+    names = ("learning_rate", "batch_size", "device", "seed")
+    config = TrainConfig(time_limit=given.seconds, **{name: getattr(given, name) for name in names})
     begun = time.monotonic()
     fitted = likely.fit(Spec(name), train, train=config, calibrate="none", test=0.0)
     return fitted, time.monotonic() - begun

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from likely.adversarial import Hinge, LeastSquares, Wasserstein
+from likely.adversarial import Hinge, LeastSquares, Relativistic, Wasserstein
 from likely.boltzmann import ContrastiveDivergence, GaussianUnits, ParallelTempering
 from likely.contract import Model
 from likely.corruptions import Downsampling, Erasing, GaussianNoise
@@ -393,6 +393,7 @@ ZOO: dict[str, Entry] = {
     ),
     "gan": Entry(lambda: GAN((2,), 3, width=8), real(2), "gan"),
     "gan-pixels": Entry(lambda: GAN((1, 4, 4), 3, width=8, game=Hinge(), bounds=(0.0, 1.0)), levels(5, 1, 4, 4), "gan"),
+    "gan-relativistic": Entry(lambda: GAN((2,), 3, width=8, game=Relativistic()), real(2), "gan"),
     "gan-least-squares": Entry(lambda: GAN((2,), 3, width=8, game=LeastSquares()), real(2), "gan"),
     "gan-convolutional": Entry(
         lambda: GAN((2, 16, 17), 3, width=2, game=Wasserstein(), bounds=(0.0, 1.0)), unit(2, 16, 17), "gan"

@@ -8,6 +8,7 @@ import abc
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +26,9 @@ class Game(abc.ABC):
         spectral: whether critics are to be built with spectral normalization.
     """
 
+    compares: ClassVar[bool] = False
+    """Whether the generator's loss sets made rows beside rows: its scores of these are needed, too."""
+
     critic_steps: int
     spectral: bool
 
@@ -33,8 +37,8 @@ class Game(abc.ABC):
         """What the critic lowers: scores (batch,) of rows and of made rows, returns (batch,)."""
 
     @abc.abstractmethod
-    def generator_loss(self, fake_scores: Tensor) -> Tensor:
-        """What the generator lowers: scores (batch,) of what it made, returns (batch,)."""
+    def generator_loss(self, fake_scores: Tensor, real_scores: Tensor | None = None) -> Tensor:
+        """What the generator lowers, (batch,): of scores of what it made and, if it `compares`, of rows."""
 
     def penalty_of(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
         """What the critic pays for being steep, (batch,), weighted; zeros where the game has no such penalty.
@@ -98,9 +102,37 @@ class NonSaturating(_ZeroCentered):
         """softplus(-real) + softplus(fake)."""
         return F.softplus(-_precise(real_scores)) + F.softplus(_precise(fake_scores))
 
-    def generator_loss(self, fake_scores: Tensor) -> Tensor:
+    def generator_loss(self, fake_scores: Tensor, real_scores: Tensor | None = None) -> Tensor:
         """softplus(-fake)."""
         return F.softplus(-_precise(fake_scores))
+
+
+@dataclass(frozen=True)
+class Relativistic(_ZeroCentered):
+    """The critic tells which of two is the row; the generator raises the log-odds of its own being taken for it.
+
+    What is made is judged beside rows and not by itself, so that no score is reached by making one good row again and
+    again: generators keep their variety where the critic is far ahead.
+
+    Attributes:
+        penalty, penalized: as those of `NonSaturating`.
+        critic_steps, spectral: as `Game`.
+
+    Reference: The relativistic discriminator: a key element missing from standard GAN (Jolicoeur-Martineau, 2019),
+        arXiv:1807.00734, equation 3, in pairs; with both penalties, The GAN is dead; long live the GAN! A Modern GAN
+        Baseline (Huang et al., 2024), arXiv:2501.05441, section 2
+    """
+
+    compares: ClassVar[bool] = True
+
+    def critic_loss(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+        """softplus(fake - real)."""
+        return F.softplus(_precise(fake_scores) - _precise(real_scores))
+
+    def generator_loss(self, fake_scores: Tensor, real_scores: Tensor | None = None) -> Tensor:
+        """softplus(real - fake)."""
+        assert real_scores is not None
+        return F.softplus(_precise(real_scores) - _precise(fake_scores))
 
 
 @dataclass(frozen=True)
@@ -118,7 +150,7 @@ class LeastSquares(_ZeroCentered):
         """((real - 1)^2 + fake^2) / 2."""
         return 0.5 * ((_precise(real_scores) - 1).square() + _precise(fake_scores).square())
 
-    def generator_loss(self, fake_scores: Tensor) -> Tensor:
+    def generator_loss(self, fake_scores: Tensor, real_scores: Tensor | None = None) -> Tensor:
         """(fake - 1)^2 / 2."""
         return 0.5 * (_precise(fake_scores) - 1).square()
 
@@ -145,7 +177,7 @@ class Wasserstein(Game):
         """fake - real."""
         return _precise(fake_scores) - _precise(real_scores)
 
-    def generator_loss(self, fake_scores: Tensor) -> Tensor:
+    def generator_loss(self, fake_scores: Tensor, real_scores: Tensor | None = None) -> Tensor:
         """-fake."""
         return -_precise(fake_scores)
 
@@ -181,7 +213,7 @@ class Hinge(Game):
         """max(0, 1 - real) + max(0, 1 + fake)."""
         return F.relu(1 - _precise(real_scores)) + F.relu(1 + _precise(fake_scores))
 
-    def generator_loss(self, fake_scores: Tensor) -> Tensor:
+    def generator_loss(self, fake_scores: Tensor, real_scores: Tensor | None = None) -> Tensor:
         """-fake."""
         return -_precise(fake_scores)
 

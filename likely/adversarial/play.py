@@ -29,8 +29,18 @@ def critic_turn(game: Game, critic: Critic, real: Tensor, fake: Tensor, *, judge
 
 def generator_turn(game: Game, critic: Critic, real: Tensor, fake: Tensor, *, judged: bool) -> Objective:
     """What the generator lowers; where it is `judged`, with the terms of `variety`. Arguments as for `critic_turn`."""
-    loss = game.generator_loss(critic(fake))
+    loss = fooling(game, critic, real, fake)
     return Objective(loss, {"loss": loss, **(variety(real, fake) if judged else {})})
+
+
+def fooling(game: Game, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
+    """The generator's loss (batch,) of made rows, beside as many rows where the game compares them."""
+    fake_scores = critic(fake)
+    if not game.compares:
+        return game.generator_loss(fake_scores)
+    with torch.no_grad():
+        real_scores = critic(real)
+    return game.generator_loss(fake_scores, real_scores)
 
 
 def alongside(context: Tensor | None, n: int) -> Tensor | None:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.distributions import Independent
 
 from likely.adversarial import Game, NonSaturating, iterate
-from likely.adversarial.play import alongside
+from likely.adversarial.play import alongside, fooling
 from likely.contract import (
     Batch,
     Decoder,
@@ -130,7 +130,8 @@ class AdversarialAutoencoder(NoHeldOutObjective, Encoder, Decoder, Reconstructor
                 return Objective(nll, {"distortion": nll})
             case "critic":
                 return self._critic_objective(x, condition)
-        return Objective(self.game.generator_loss(self._scores(self._encode(x, condition), condition)))
+        codes, draws = self._encode(x, condition), self.draw_prior(len(x), condition)
+        return Objective(fooling(self.game, lambda z: self._scores(z, condition), draws, codes))
 
     def _critic_objective(self, x: Tensor, condition: Tensor | None) -> Objective:
         with torch.no_grad():

@@ -29,7 +29,7 @@ class GAN(NoHeldOutObjective, Decoder, Sampler):
     Args:
         x_shape: of one row.
         z_size: size of the noise; by default chosen by the shape.
-        game: what the two are after; by default non-saturating with a zero-centered penalty.
+        game: what the two are after; by default chosen by the shape, with a zero-centered penalty.
         bounds: (low, high) that all values lie between, which what is made then does, too; None for numbers without
             bounds. `likely.fit` fills it in for pixels.
         width: of dense layers, or channels of the largest maps; by default chosen by the shape.

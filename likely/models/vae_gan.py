@@ -142,18 +142,18 @@ class VAEGAN(NoHeldOutObjective, Encoder, Decoder, Reconstructor, Sampler):
         with torch.no_grad():
             belief = self._belief(real, context)
         again, drawn = self._again(belief, context), self._drawn(len(real), context)
-        unlike, of_again = self._unlike(real, again, context)
+        unlike, of_again, of_real = self._unlike(real, again, context)
         of_drawn = self.critic(drawn, context)[0]
-        loss = 0.5 * (self.game.generator_loss(of_again) + self.game.generator_loss(of_drawn))
+        loss = 0.5 * (self.game.generator_loss(of_again, of_real) + self.game.generator_loss(of_drawn, of_real))
         judged = {} if self.training else variety(real, drawn)
         return Objective(self.similarity * unlike + loss, {"unlike": unlike, "loss": loss, **judged})
 
-    def _unlike(self, real: Tensor, again: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Half the squared distance of the features of rows and of reconstructions, (batch,); scores of the latter."""
+    def _unlike(self, real: Tensor, again: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Half the squared distance of the features of reconstructions and of rows; scores of both: all (batch,)."""
         with torch.no_grad():
-            wanted = self.critic(real, context)[1]
-        scores, found = self.critic(again, context)
-        return 0.5 * (found - wanted).float().square().sum(1), scores
+            of_real, wanted = self.critic(real, context)
+        of_again, found = self.critic(again, context)
+        return 0.5 * (found - wanted).float().square().sum(1), of_again, of_real
 
     # In the scale of the networks.
 

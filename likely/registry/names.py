@@ -77,6 +77,7 @@ PARTS: dict[str, str | type] = {
     "RingOfNormals": "likely.variational.shaped_priors:RingOfNormals",
     "SwissRoll": "likely.variational.shaped_priors:SwissRoll",
     "NonSaturating": "likely.adversarial.games:NonSaturating",
+    "Relativistic": "likely.adversarial.games:Relativistic",
     "LeastSquares": "likely.adversarial.games:LeastSquares",
     "Wasserstein": "likely.adversarial.games:Wasserstein",
     "Hinge": "likely.adversarial.games:Hinge",

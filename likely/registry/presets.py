@@ -187,6 +187,12 @@ PRESETS: dict[str, Preset] = {
         {"game": "LeastSquares()"},
         "Least Squares Generative Adversarial Networks (Mao et al., ICCV 2017)",
     ),
+    "rpgan": Preset(
+        "gan",
+        {"game": "Relativistic()"},
+        "The relativistic discriminator: a key element missing from standard GAN (Jolicoeur-Martineau, ICLR 2019); The "
+        "GAN is dead; long live the GAN! A Modern GAN Baseline (Huang et al., NeurIPS 2024)",
+    ),
     "wgan-gp": Preset(
         "gan",
         {"game": "Wasserstein()"},

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from likely.adversarial import Game, Hinge, LeastSquares, NonSaturating, Wasserstein
+from likely.adversarial import Game, Hinge, LeastSquares, NonSaturating, Relativistic, Wasserstein
 from likely.adversarial.play import alongside
 
 A = torch.tensor([[2.0, 1.0], [1.0, 3.0]], dtype=torch.float64)
@@ -21,9 +21,9 @@ def rows() -> tuple[Tensor, Tensor]:
     return torch.randn(6, 2, dtype=torch.float64), torch.randn(6, 2, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("game", [NonSaturating(penalty=0.7), LeastSquares(penalty=0.7)], ids=repr)
-def test_zero_centered_penalty_is_that_of_the_known_gradient(game: Game) -> None:
-    real, fake = rows()
+@pytest.mark.parametrize("kind", [NonSaturating, Relativistic, LeastSquares])
+def test_zero_centered_penalty_is_that_of_the_known_gradient(kind: type[NonSaturating]) -> None:
+    game, (real, fake) = kind(penalty=0.7), rows()
     expected = 0.35 * ((real @ A + B).square().sum(1) + (fake @ A + B).square().sum(1))
     torch.testing.assert_close(game.penalty_of(critic, real, fake), expected)
 
@@ -109,13 +109,14 @@ def test_losses_are_those_of_the_equations() -> None:
     s = torch.sigmoid
     pairs: list[tuple[Game, Tensor, Tensor]] = [
         (NonSaturating(), -s(real).log() - (1 - s(fake)).log(), -s(fake).log()),
+        (Relativistic(), -s(real - fake).log(), -s(fake - real).log()),
         (LeastSquares(), ((real - 1) ** 2 + fake**2) / 2, (fake - 1) ** 2 / 2),
         (Wasserstein(), fake - real, -fake),
         (Hinge(), torch.tensor([0.0, 1.5 + 1.25]), -fake),
     ]
     for game, critic_loss, generator_loss in pairs:
         torch.testing.assert_close(game.critic_loss(real, fake), critic_loss)
-        torch.testing.assert_close(game.generator_loss(fake), generator_loss)
+        torch.testing.assert_close(game.generator_loss(fake, real if game.compares else None), generator_loss)
 
 
 def test_a_game_that_cannot_be_played_is_refused() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from likely.adversarial import NonSaturating
+from likely.adversarial import NonSaturating, Relativistic
 from likely.contract import Batch, GradientFitted
 from likely.models import GAN, VAEGAN, AdversarialAutoencoder
 from likely.rng import seeded
@@ -88,3 +88,22 @@ def test_slopes_are_taken_beside_the_conditions_of_their_own_rows(kind: type[GAN
             return model(x, condition, "critic").terms["penalty"]
 
     torch.testing.assert_close(paid(0.5), 2 * paid(1.0) * torch.tensor([1, 1, 0, 0]))
+
+
+@pytest.mark.parametrize("kind", [GAN, VAEGAN, AdversarialAutoencoder])
+def test_a_relativistic_game_does_not_care_where_scores_begin(kind: type[GAN]) -> None:
+    x = torch.randn(6, 3).double()
+    with seeded("weights"):
+        model = kind((3,), game=Relativistic()).double()
+    opponent = list(model.players())[-2 if kind is VAEGAN else -1]
+
+    def lost(shift: float, player: str) -> Tensor:
+        with torch.no_grad():
+            model.critic.head.bias.fill_(shift)
+        with seeded("turn"):
+            return model(x, player=player).total
+
+    for player in ("critic", opponent):
+        torch.testing.assert_close(lost(3.0, player), lost(0.0, player))
+    model.game = NonSaturating()
+    assert (lost(3.0, opponent) - lost(0.0, opponent)).abs().min() > 0.1

@@ -17,7 +17,7 @@ from likely.rng import seeded
 from likely.training import History, TrainConfig, train
 
 CENTERS = torch.tensor([[-3.0, 0.0], [3.0, 0.0], [0.0, 4.0]])
-GAMES = ["gan", "lsgan", "wgan-gp", "sngan"]
+GAMES = ["gan", "rpgan", "lsgan", "wgan-gp", "sngan"]
 
 
 def clusters(n: int = 900) -> tuple[Tensor, Tensor]:
@@ -53,6 +53,19 @@ def test_least_squares_scores_are_probabilities_where_those_of_its_parent_are_lo
     # Of rows and made rows alike an even chance is 1/2, and log-odds of 0.
     assert 0.35 < means["lsgan"] < 0.8
     assert not 0.35 < means["gan"] < 0.8 or abs(means["gan"] - 0.5) > abs(means["lsgan"] - 0.5)
+
+
+def test_rpgan_sets_rows_beside_each_other_where_its_parent_scores_them_one_by_one(presets):
+    def objective(model: GAN, shift: float) -> Tensor:
+        with torch.no_grad(), seeded("noise"):
+            model.critic.head.bias += shift
+            total = model(clusters()[0], player="generator").total
+            model.critic.head.bias -= shift
+        return total
+
+    moved = {name: objective(presets[name], 5.0) - objective(presets[name], 0.0) for name in ("gan", "rpgan")}
+    assert moved["rpgan"].abs().max() < 1e-4
+    assert moved["gan"].abs().min() > 0.01
 
 
 def test_the_critic_of_wgan_gp_has_slope_one_where_its_parents_does_not(presets):
