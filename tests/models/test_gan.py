@@ -4,9 +4,10 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from likely.adversarial import NonSaturating, Wasserstein, spectral_norms
+from likely.adversarial import Game, NonSaturating, Wasserstein, spectral_norms
 from likely.adversarial.collapse import remarks_on, told_apart, variety
 from likely.adversarial.games import squared_slopes
 from likely.contract import Batch
@@ -142,6 +143,22 @@ def test_the_critic_judges_a_row_by_how_it_goes_with_its_condition():
     free = model.critic.head(features).squeeze(1)
     projected = (features @ model.critic.projection.weight / math.sqrt(8))[range(4), [0, 1, 2, 0]]
     torch.testing.assert_close(scores, free + projected)
+
+
+def test_what_is_made_of_colored_images_stays_various_while_the_critic_is_far_ahead():
+    """Smooth pictures with a little noise, as photographs are: whose every pixel a critic can tell at once."""
+    with seeded("pictures"):
+        smooth = F.interpolate(torch.randn(600, 3, 3, 3), size=(16, 16), mode="bilinear")
+        x = (0.5 + 0.25 * smooth + 0.03 * torch.randn(600, 3, 16, 16)).clamp(0, 1)
+
+    def spread(game: Game | None) -> float:
+        with seeded("weights"):
+            model = GAN((3, 16, 16), bounds=(0, 1), width=16, game=game)
+        rows = train(model, x, TrainConfig(epochs=150 * 2 * 32 / 540, batch_size=32, device="cpu")).rows
+        return rows[-1]["validation/generator/spread"]
+
+    assert spread(None) > 0.6
+    assert spread(NonSaturating(penalty=1.0)) < 0.45
 
 
 # Codes
