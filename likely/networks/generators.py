@@ -127,9 +127,12 @@ def default_noise_size(x_shape: Shape) -> int:
 
 
 def default_learning_rate(x_shape: Shape, width: int | None = None) -> float:
-    """The highest rate of both players of a game over rows of this shape; wider layers take smaller steps."""
+    """The highest rate of both players of a game over rows of this shape; wider layers take smaller steps.
+
+    Images in color take half that of gray ones: at the same rate generators of CIFAR-10's photographs collapsed.
+    """
     if is_large_image(x_shape):
-        return 1e-3
+        return 2e-3 if x_shape[0] == 1 else 1e-3
     return 4e-3 * min(1.0, 128 / (width or dense_width(x_shape)))
 
 
