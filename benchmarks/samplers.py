@@ -94,8 +94,13 @@ def _rows(given: argparse.Namespace) -> tuple[Source, Source]:
 
 
 def _fitted(name: str, train: Source, given: argparse.Namespace) -> tuple[likely.Fitted, float]:
-    names = ("learning_rate", "batch_size", "device", "seed")
-    config = TrainConfig(time_limit=given.seconds, **{name: getattr(given, name) for name in names})
+    config = TrainConfig(
+        time_limit=given.seconds,
+        learning_rate=given.learning_rate,
+        batch_size=given.batch_size,
+        device=given.device,
+        seed=given.seed,
+    )
     begun = time.monotonic()
     fitted = likely.fit(Spec(name), train, train=config, calibrate="none", test=0.0)
     return fitted, time.monotonic() - begun

@@ -60,8 +60,8 @@ class _ZeroCentered(Game):
     Attributes:
         penalty: weight g of the zero-centered penalty g / 2 ||grad critic||^2, at rows (R1) and at made rows (R2).
         critic_steps, spectral: as `Game`.
-        penalized: the share of a batch whose slopes are taken, which cost more than the game itself: the first rows
-            pay for the others, so that the mean over the batch is right in mean.
+        penalized: the share of a batch whose slopes are taken, of images a third of the cost of a step: the first
+            rows pay for the others, so that the mean over the batch is right in mean.
     """
 
     penalty: float = 0.1

@@ -137,11 +137,12 @@ class AdversarialAutoencoder(NoHeldOutObjective, Encoder, Decoder, Reconstructor
         with torch.no_grad():
             codes, draws = self._encode(x, condition), self.draw_prior(len(x), condition)
         loss = self.game.critic_loss(self._scores(draws, condition), self._scores(codes, condition))
-        penalty = self.game.penalty_of(lambda z: self._scores(z, alongside(condition, len(z))), draws, codes)
+        penalty = self.game.penalty_of(lambda z: self._scores(z, condition), draws, codes)
         return Objective(loss + penalty, {"loss": loss, "penalty": penalty})
 
     def _scores(self, z: Tensor, condition: Tensor | None) -> Tensor:
-        scores: Tensor = self.critic(z, None if condition is None else condition.flatten(1))[0]
+        context = None if condition is None else condition.flatten(1)
+        scores: Tensor = self.critic(z, alongside(context, len(z)))[0]
         return scores
 
     def _code_density(self) -> CodeDensity:

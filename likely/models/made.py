@@ -27,11 +27,11 @@ LEAST_WIDTH, USUAL_WIDTH, MOST_WIDTH = 64, 256, 1024
 class MADE(ChainRuleModel):
     """Masked autoencoder: all conditionals of the chain rule from one pass, by masks on the weights.
 
-    With several orders of the values, the model is the mixture of what it says in each: log_prob is
-    exact, at the cost of one pass per order. A step lowers the objective of an order that is drawn or, where each order
-    has a network of its own, of every order on its share of the rows: in mean an upper bound of that of the mixture.
-    Draws of rows are each in an order of their own. A mixture of orders has no one beginning, so that only one order
-    goes on from one. Images are read pixel by pixel, line by line.
+    With several orders of the values, the model is the mixture of what it says in each: log_prob is exact, at the cost
+    of one pass per order. A step lowers the objective of an order that is drawn or, where each order has a network of
+    its own, of every order on its share of the rows: in mean an upper bound of that of the mixture. Draws of rows are
+    each in an order of their own. A mixture of orders has no one beginning, so that only one order goes on from one.
+    Images are read pixel by pixel, line by line.
 
     Args:
         x_shape: of one row.

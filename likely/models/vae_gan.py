@@ -7,7 +7,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from likely.adversarial import Game, NonSaturating, iterate
+from likely.adversarial import STARTING_ITERATIONS, Game, NonSaturating, iterate
 from likely.adversarial.collapse import remarks_on, told_apart, variety
 from likely.adversarial.play import alongside
 from likely.adversarial.rows import RowScale
@@ -21,7 +21,6 @@ from likely.contract import (
     Reconstructor,
     Sampler,
     Shape,
-    repeated,
 )
 from likely.networks import default_z_size
 from likely.networks.critics import build_critic
@@ -100,7 +99,7 @@ class VAEGAN(NoHeldOutObjective, Encoder, Decoder, Reconstructor, Sampler):
     def initialize(self, batch: Batch) -> None:
         """Learns the scale of the rows, and the norms of the critic's weights."""
         self.rows.start(batch.x)
-        iterate(self.critic, 20)
+        iterate(self.critic, STARTING_ITERATIONS)
 
     def after_step(self) -> None:
         """Follows the norms of the critic's weights."""
@@ -126,15 +125,11 @@ class VAEGAN(NoHeldOutObjective, Encoder, Decoder, Reconstructor, Sampler):
     def _critic_objective(self, real: Tensor, context: Tensor | None) -> Objective:
         with torch.no_grad():
             again, drawn = self._again(self._belief(real, context), context), self._drawn(len(real), context)
-        scores = self.critic(torch.cat([real, again, drawn]), repeated(context, 3))[0]
-        of_real, of_again, of_drawn = scores.split(len(real))
+        of_real, of_again, of_drawn = self._scores(torch.cat([real, again, drawn]), context).split(len(real))
         loss = 0.5 * (self.game.critic_loss(of_real, of_again) + self.game.critic_loss(of_real, of_drawn))
         coin = torch.rand(len(real), *[1] * (real.ndim - 1), device=real.device) < 0.5
-        penalty = self.game.penalty_of(
-            lambda rows: self.critic(rows, alongside(context, len(rows)))[0],
-            real,
-            torch.where(coin, again, drawn),
-        )
+        mixed = torch.where(coin, again, drawn)
+        penalty = self.game.penalty_of(lambda rows: self._scores(rows, context), real, mixed)
         judged = {} if self.training else told_apart(of_real, of_drawn)
         return Objective(loss + penalty, {"loss": loss, "penalty": penalty, **judged})
 
@@ -143,10 +138,14 @@ class VAEGAN(NoHeldOutObjective, Encoder, Decoder, Reconstructor, Sampler):
             belief = self._belief(real, context)
         again, drawn = self._again(belief, context), self._drawn(len(real), context)
         unlike, of_again, of_real = self._unlike(real, again, context)
-        of_drawn = self.critic(drawn, context)[0]
+        of_drawn = self._scores(drawn, context)
         loss = 0.5 * (self.game.generator_loss(of_again, of_real) + self.game.generator_loss(of_drawn, of_real))
         judged = {} if self.training else variety(real, drawn)
         return Objective(self.similarity * unlike + loss, {"unlike": unlike, "loss": loss, **judged})
+
+    def _scores(self, rows: Tensor, context: Tensor | None) -> Tensor:
+        scores: Tensor = self.critic(rows, alongside(context, len(rows)))[0]
+        return scores
 
     def _unlike(self, real: Tensor, again: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Half the squared distance of the features of reconstructions and of rows; scores of both: all (batch,)."""

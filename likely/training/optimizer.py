@@ -126,7 +126,7 @@ class Average:
     def __init__(self, average: Mapping[str, Tensor], model: nn.Module, decay: float = 0.999) -> None:
         pairs = [(average[name], value) for name, value in model.state_dict().items()]
         moving = [pair for pair in pairs if pair[1].is_floating_point()]
-        self.averages, self.values = [own for own, _ in moving], [value for _, value in moving]
+        self.kept, self.values = [own for own, _ in moving], [value for _, value in moving]
         self.copied = [pair for pair in pairs if not pair[1].is_floating_point()]
         self.decay = decay
 
@@ -134,6 +134,6 @@ class Average:
     def move(self, step: int) -> None:
         """Toward the model's present state; faster at first, so that the start is forgotten."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(self.averages, self.values, 1 - decay)
+        torch._foreach_lerp_(self.kept, self.values, 1 - decay)
         for own, value in self.copied:
             own.copy_(value)

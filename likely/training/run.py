@@ -86,10 +86,7 @@ class Run:
 
     @functools.cached_property
     def average(self) -> Average:
-        """That the run ends with where nothing held out chooses; made at the first step, when all starting values are.
-
-        It moves `best`.
-        """
+        """Moves `best` where nothing held out chooses; made at the first step, when all starting values are set."""
         return Average(self.best, self.model)
 
     def set_length(self, total_steps: int) -> None:
