@@ -9,7 +9,7 @@ from benchmarks.data import find, parser, say
 from likely.assess import assess
 from likely.data import open_source
 from likely.data.subset import Subset
-from likely.fitting import choose_split
+from likely.reopening import split_again
 from likely.training import TrainConfig
 
 CASES = {
@@ -27,7 +27,7 @@ def measure(case: str, path: str | Path, model: str, time_limit: float | None) -
     source = open_source(str(path))
     config = TrainConfig(time_limit=time_limit)
     fitted = likely.fit(model, source, train=config)
-    split, _ = choose_split(source, config.seed, "auto", 0.1)
+    split = split_again(fitted.info, source)
     known = np.union1d(split.train, split.validation)
     assessment = assess(fitted, Subset(source, split.test), Subset(source, known))
     figures = {figure.name: figure for figure in assessment.figures}

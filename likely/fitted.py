@@ -6,6 +6,8 @@ model, schema, answer.
 
 import contextlib
 import copy
+import itertools
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -35,11 +37,16 @@ from likely.contract import (
 from likely.corruptions import Corruption
 from likely.corruptions import Operator as DrawnOperator
 from likely.data import Rows, Schema, Source, open_source
+from likely.data.learned import Learned
 from likely.data.remains import completed_rows, read_remains, restored_to_rows, spread_to_rows
+from likely.data.subset import Subset
+from likely.data.unseen import Unseen
 from likely.errors import DataError, Unsupported, UserError
 from likely.registry import MODELS, Spec, model_class
 from likely.rng import preserved, restart
 from likely.tasks import Calibration, Measure, how_estimated, log_density, measure_of, surprise
+from likely.tasks.gaps import MAX_KEPT, Gaps, Usual
+from likely.tasks.noise import enough_noise, noise_of, noise_rows, usual_samples
 from likely.tasks.restoration import channels_left, draw_restorations, restore
 from likely.training import History
 
@@ -49,6 +56,14 @@ MAX_CHUNK = 2048
 
 DEFAULT_FALSE_ALARM_RATE = 0.05
 
+MOST_ANOMALOUS = float(np.finfo(np.float64).max) / 4
+"""The anomaly score of what is novel by definition: differences of two such numbers are finite, too."""
+
+NOT_FINITE = "the model's number for it is not finite"
+
+MIN_NOISE_ROWS = 8
+"""From fewer rows nobody can tell how far noise moves a surprise."""
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -56,11 +71,14 @@ class Scores:
 
     Attributes:
         surprise: (n,), larger is stranger; nats where `measure` is a log-probability or a bound of one.
-        p_value: (n,), the share of rows like those of the fit that surprise at least as much; NaN where the model
-            was not calibrated.
+        p_value: (n,), the share of rows like those of the fit that surprise at least as much, among those that show
+            as much of themselves; as small as can be where a row holds what no row of the fit held. NaN where the
+            model was not calibrated.
         is_novel: (n,) bool, flagged at `false_alarm_rate`.
         measure: what kind of number the surprise is.
         false_alarm_rate: the share of ordinary rows that is flagged.
+        reason: (n,) of text, what makes a row novel beside its surprise: a value that was not there at fit, or gaps
+            that were rare; empty where there is nothing of the kind.
         note: what a reader has to know, or empty.
     """
 
@@ -69,7 +87,30 @@ class Scores:
     is_novel: np.ndarray
     measure: Measure
     false_alarm_rate: float
+    reason: np.ndarray
     note: str = ""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Some rows and what a model says of them.
+
+    Attributes:
+        x: (n, *x_shape), as the model takes them, on the CPU.
+        condition: (n, *condition_shape), where the model lives; or None.
+        surprise: (n,) float64.
+        unseen: what they hold that the rows of fit did not.
+    """
+
+    x: Tensor
+    condition: Tensor | None
+    surprise: np.ndarray
+    unseen: Unseen
+
+    @property
+    def ranked(self) -> np.ndarray:
+        """(n,) the surprise, infinite where a row is novel by definition."""
+        return np.where(self.unseen.rows, np.inf, self.surprise)
 
 
 @dataclass
@@ -83,6 +124,7 @@ class Fitted:
         calibration: surprises of rows held out, or None.
         info: how it came about: JSON-able.
         history: of the training; empty after `load`.
+        learned: digests of the rows that it learned from, or None.
     """
 
     model: Model
@@ -91,6 +133,7 @@ class Fitted:
     calibration: Calibration | None = None
     info: dict[str, Any] = field(default_factory=dict)
     history: History = field(default_factory=History)
+    learned: Learned | None = None
 
     # What it says.
 
@@ -136,29 +179,57 @@ class Fitted:
             DataError: if the rows are not like those of the fit; names the row and the column.
             Unsupported: if the model cannot judge rows.
         """
-        numbers = self.surprise(rows, condition=condition, n_samples=n_samples)
-        about = how_estimated(self.model, n_samples)
-        if self.calibration is None:
-            unknown = np.full(len(numbers), np.nan)
-            none = np.zeros(len(numbers), bool)
-            note = _joined_notes("the model was not calibrated", about)
-            return Scores(numbers, unknown, none, self.measure, false_alarm_rate, note)
-        p_value = self.calibration.p_value(numbers)
-        note = _joined_notes(self.calibration.shortage(false_alarm_rate), about)
-        is_novel = numbers > self.calibration.threshold(false_alarm_rate)
-        return Scores(numbers, p_value, is_novel, self.measure, false_alarm_rate, note)
+        if not 0 < false_alarm_rate < 1:
+            raise UserError(f"false_alarm_rate must lie between 0 and 1, got {false_alarm_rate}")
+        surprises, p_values, reasons = list[np.ndarray](), list[np.ndarray](), list[str]()
+        with self._answering():
+            for judged in self._judged(rows, condition, n_samples):
+                p, told = self._p_values(judged, n_samples)
+                surprises.append(judged.surprise)
+                p_values.append(p)
+                reasons += [told.get(row, "") for row in range(len(p))]
+        p_value = np.concatenate(p_values)
+        calibration = self.calibration
+        lack = "the model was not calibrated" if calibration is None else calibration.shortage(false_alarm_rate)
+        noise = "" if calibration is None or n_samples is not None else calibration.noise_told()
+        return Scores(
+            np.concatenate(surprises),
+            p_value,
+            p_value <= false_alarm_rate + 1e-12,
+            self.measure,
+            false_alarm_rate,
+            np.array(reasons, dtype=object),
+            _joined_notes(lack, how_estimated(self.model, n_samples), noise),
+        )
 
     def surprise(self, rows: Any, *, condition: Any = None, n_samples: int | None = None) -> np.ndarray:
-        """The surprise of each row alone: (n,) float64; densities in the caller's units."""
-        in_model = self._answer(
-            rows, condition, lambda x, c: surprise(self.model, x, c, n_samples=n_samples), with_log_det=-1
-        )
-        return in_model.astype(np.float64)
+        """The surprise of each row alone: (n,) float64; densities in the caller's units.
+
+        Infinite where the model's number is not finite. Of what was not there at fit it knows nothing: `score` does.
+        """
+        return self._surprise_by_noise(rows, n_samples, 0, condition)
+
+    def anomaly_score(self, rows: Any, *, condition: Any = None, n_samples: int | None = None) -> np.ndarray:
+        """How strange each row is beside all others, with gaps or without: (n,) float64, finite, larger is stranger.
+
+        The surprise, but that a row with gaps gets the one that has its p-value, and what is novel by definition
+        stands above all.
+        """
+        pieces = []
+        with self._answering():
+            for judged in self._judged(rows, condition, n_samples):
+                score = judged.ranked
+                if self.calibration is not None and self._has_gaps(judged):
+                    p, _ = self._p_values(judged, n_samples)
+                    score = np.where(np.isinf(score), score, self.calibration.surprise_at(p))
+                pieces.append(np.nan_to_num(score, posinf=MOST_ANOMALOUS))
+        return np.concatenate(pieces)
 
     def log_prob(self, rows: Any, *, condition: Any = None, n_samples: int | None = None) -> np.ndarray:
         """log p of each row in nats, a density in the caller's units or a probability of whole values.
 
-        `density_mark` says whether it is exact, a bound or an estimate.
+        `density_mark` says whether it is exact, a bound or an estimate. Of a value that was not there at fit it
+        counts for nothing: `score` says which rows hold one.
 
         Returns:
             (n,) float64.
@@ -168,10 +239,120 @@ class Fitted:
         """
         if not self.measure.is_density:
             log_density(self.model, torch.empty(0))  # says which models have one
-        in_model = self._answer(
-            rows, condition, lambda x, c: log_density(self.model, x, c, n_samples=n_samples), with_log_det=1
-        )
-        return in_model.astype(np.float64)
+        return -self.surprise(rows, condition=condition, n_samples=n_samples)
+
+    def learned_from(self, rows: Any) -> np.ndarray:
+        """Which rows are those that the model learned from, wherever they stand: (n,) bool.
+
+        Told by digests of what the model sees of a row; each is known as often as it was there at fit.
+
+        Raises:
+            DataError: if the rows are not like those of the fit.
+        """
+        source = rows if isinstance(rows, Source) else open_source(rows)
+        if self.learned is None:
+            return np.zeros(len(source), dtype=bool)
+        digests = [
+            self.learned.digest(self._read(source, ids, Unseen(len(ids)), torch.float64, missing_ok=True).numpy())
+            for ids in self._chunks(len(source))
+        ]
+        return self.learned.known(np.concatenate([np.empty(0, np.uint64), *digests]))
+
+    # How its judgments are calibrated.
+
+    def calibrate(self, rows: Source, usual: Usual) -> None:
+        """Holds new rows against these from now on, which the model must not have seen.
+
+        Args:
+            rows: in random order.
+            usual: how often rows of the fit had which gaps.
+        """
+        n_samples, error = self._enough_noise(rows)
+        with self._answering():
+            judged = list(self._judged(rows, None, n_samples)) if len(rows) else []
+        ranked = np.concatenate([np.empty(0), *(each.ranked for each in judged)])
+        gaps = _gaps(judged, ranked, usual) if isinstance(self.model, TakesMissing) and judged else None
+        self.calibration = Calibration(ranked, n_samples, error, gaps)
+
+    def _enough_noise(self, rows: Source) -> tuple[int | None, float]:
+        """How much noise a surprise has to be made of for its error to be a tenth of the spread, and that error."""
+        usual = usual_samples(self.model, dequantized=self.schema.is_random(self.continuous))
+        if usual is None or len(rows) < MIN_NOISE_ROWS:
+            return usual, 0.0
+        some = Subset(rows, np.arange(min(len(rows), noise_rows(self.model, len(rows)))))
+        return enough_noise(self.model, partial(self._surprise_by_noise, some))
+
+    def _surprise_by_noise(self, rows: Any, n_samples: int | None, seed: int, condition: Any = None) -> np.ndarray:
+        with self._answering():
+            return np.concatenate([each.surprise for each in self._judged(rows, condition, n_samples, seed)])
+
+    def _judged(self, rows: Any, condition: Any, n_samples: int | None, seed: int = 0) -> Iterator[Judged]:
+        """What the model says of rows, chunk by chunk; to be gone through while `_answering`."""
+        source = rows if isinstance(rows, Source) else open_source(rows)
+        labels = self._labels(source, condition)
+        if not len(source):
+            raise DataError(f"{source.name} has no rows")
+        measure_of(self.model)  # says which models can judge
+        for ids in self._chunks(len(source)):
+            unseen = Unseen(len(ids))
+            x, given = self._load(source, ids, unseen), self._condition(labels, ids)
+            yield Judged(x.cpu(), given, self._surprise_of(x, given, n_samples, seed), unseen)
+
+    def _surprise_of(self, x: Tensor, condition: Tensor | None, n_samples: int | None, seed: int = 0) -> np.ndarray:
+        """The surprise (n,) of rows as the model takes them: over dequantizations the mean of probabilities.
+
+        Each chunk meets the same noise, so that a row's answer is its own.
+        """
+        if n_samples is None and self.calibration is not None:
+            n_samples = self.calibration.n_samples
+        is_random = self.schema.is_random(self.continuous)
+        n_draws, each = noise_of(self.model, n_samples, is_random)
+        x = x.to(self._device, self._dtype)
+        condition = None if condition is None else condition.to(self._device)
+        found = []
+        for draw in range(n_draws):
+            restart("answer", seed, draw)
+            settled = self._settle(x)
+            numbers = surprise(self.model, settled, condition, n_samples=each).double()
+            found.append(numbers - self.schema.log_det(settled).to(numbers.device) if self.continuous else numbers)
+        all_draws = torch.stack(found)
+        if self.schema.binarize or not self.measure.is_density:
+            together = all_draws.mean(0)
+        else:
+            together = math.log(n_draws) - (-all_draws).logsumexp(0)
+        return together.nan_to_num(nan=math.inf, posinf=math.inf).cpu().numpy()
+
+    def _has_gaps(self, judged: Judged) -> bool:
+        gaps = None if self.calibration is None else self.calibration.gaps
+        return gaps is not None and bool(not gaps.complete or judged.x.isnan().any())
+
+    def _p_values(self, judged: Judged, n_samples: int | None) -> tuple[np.ndarray, dict[int, str]]:
+        """(n,) p-values, and by row why, where that is not its surprise alone."""
+        reasons = {int(row): NOT_FINITE for row in np.flatnonzero(np.isinf(judged.surprise))}
+        reasons |= judged.unseen.reasons()
+        if self.calibration is None:
+            return np.full(len(judged.surprise), np.nan), reasons
+        p = self.calibration.p_value(judged.ranked)
+        ids = np.flatnonzero(np.isfinite(judged.ranked))
+        gaps = self.calibration.gaps
+        if gaps is None or not len(ids) or not self._has_gaps(judged):
+            return p, reasons
+        rows = torch.from_numpy(ids)
+        given = None if judged.condition is None else judged.condition[rows.to(judged.condition.device)]
+        judge = partial(self._surprise_of, n_samples=n_samples)
+        p[ids], rare = gaps.p_values(judged.x[rows], given, judged.surprise[ids], judge)
+        for row, key in rare.items():
+            reasons[int(ids[row])] = self._gaps_told(judged.x[ids[row]], gaps.usual, key)
+        return p, reasons
+
+    def _gaps_told(self, x: Tensor, usual: Usual, key: str) -> str:
+        gone = x.flatten().isnan().tolist()
+        names = [column.name for column in self.schema.columns for _ in range(column.width)]
+        lacks = list(dict.fromkeys(itertools.compress(names, gone)))
+        what = f"lacks {', '.join(lacks[:5])}" + (f" and {len(lacks) - 5} more" if len(lacks) > 5 else "")
+        if not lacks:
+            what = f"lacks {sum(gone)} of {len(gone)} values"
+        return f"{what}, as {usual.counts.get(key, 'no more than one')} of {usual.n_rows:,} rows at fit did"
 
     # What it makes of rows.
 
@@ -379,6 +560,8 @@ class Fitted:
             spec=self.spec,
             schema=self.schema,
             calibration={} if self.calibration is None else self.calibration.to_json(),
+            rows=({} if self.calibration is None else self.calibration.tensors())
+            | ({} if self.learned is None else self.learned.tensors()),
             info=self.info,
             extras=extras or {},
             overwrite=overwrite,
@@ -446,14 +629,10 @@ class Fitted:
             in_words = names.__getitem__ if names else partial(where, x_shape=self.schema.x_shape)
             raise gap.told(int(ids[gap.row % len(ids)]), in_words) from None
 
-    def _answer(
-        self, rows: Any, condition: Any, ask: Callable[[Tensor, Tensor | None], Tensor], with_log_det: int = 0
-    ) -> np.ndarray:
-        return self._answer_tensor(rows, condition, ask, with_log_det).numpy()
+    def _answer(self, rows: Any, condition: Any, ask: Callable[[Tensor, Tensor | None], Tensor]) -> np.ndarray:
+        return self._answer_tensor(rows, condition, ask).numpy()
 
-    def _answer_tensor(
-        self, rows: Any, condition: Any, ask: Callable[[Tensor, Tensor | None], Tensor], with_log_det: int = 0
-    ) -> Tensor:
+    def _answer_tensor(self, rows: Any, condition: Any, ask: Callable[[Tensor, Tensor | None], Tensor]) -> Tensor:
         """Asks the model chunk by chunk. Each chunk meets the same noise, so a row's answer is its own."""
         source = open_source(rows) if not isinstance(rows, Source) else rows
         condition = self._labels(source, condition)
@@ -462,11 +641,7 @@ class Fitted:
             for ids in self._chunks(len(source)):
                 x = self._load(source, ids)
                 restart("answer")
-                x = self._settle(x)
-                answer = ask(x, self._condition(condition, ids)).cpu()
-                if with_log_det and self.continuous:
-                    answer = answer.double() + with_log_det * self.schema.log_det(x).cpu()
-                pieces.append(answer)
+                pieces.append(ask(self._settle(x), self._condition(condition, ids)).cpu())
         return _joined(pieces, source)
 
     def _labels(self, source: Source, condition: Any) -> Any:
@@ -487,13 +662,18 @@ class Fitted:
         finally:
             self.model.train(was_training)
 
-    def _load(self, source: Source, ids: np.ndarray) -> Tensor:
+    def _load(self, source: Source, ids: np.ndarray, unseen: Unseen | None = None) -> Tensor:
+        missing_ok = isinstance(self.model, TakesMissing)
+        return self._read(source, ids, unseen or Unseen(len(ids)), self._dtype, missing_ok=missing_ok).to(self._device)
+
+    def _read(self, source: Source, ids: np.ndarray, unseen: Unseen, dtype: torch.dtype, *, missing_ok: bool) -> Tensor:
         return self.schema.to_model(
             source.read(ids),
-            dtype=self._dtype,
-            missing_ok=isinstance(self.model, TakesMissing),
+            dtype=dtype,
+            missing_ok=missing_ok,
             place=lambda i: source.place(int(ids[i])),
-        ).to(self._device)
+            unseen=unseen,
+        )
 
     def _settle(self, x: Tensor) -> Tensor:
         """Draws what is random in rows once for all of them."""
@@ -518,24 +698,35 @@ def _joined_notes(*notes: str) -> str:
     return "; ".join(note for note in notes if note)
 
 
+def _gaps(judged: list[Judged], ranked: np.ndarray, usual: Usual) -> Gaps:
+    """The first rows of those that were judged, kept to be masked."""
+    x = torch.cat([each.x for each in judged])[:MAX_KEPT]
+    given = [each.condition.cpu() for each in judged if each.condition is not None]
+    condition = torch.cat(given)[:MAX_KEPT] if given else None
+    return Gaps(x.clone(), condition, ranked[: len(x)], usual)
+
+
 def _joined(pieces: list[Tensor], source: Source) -> Tensor:
     if not pieces:
         raise DataError(f"{source.name} has no rows")
     return torch.cat(pieces)
 
 
-def one_hot(labels: np.ndarray, classes: tuple[str, ...], dtype: torch.dtype = torch.float32) -> Tensor:
-    """Labels as (n, len(classes)) rows with a single one.
+def one_hot(
+    labels: np.ndarray, classes: tuple[str, ...], dtype: torch.dtype = torch.float32, *, new_ok: bool = False
+) -> Tensor:
+    """Labels as (n, len(classes)) rows with a single one; without any for a new label, where `new_ok`.
 
     Raises:
-        DataError: if a label is none of the classes.
+        DataError: if a label is none of the classes, unless `new_ok`.
     """
     index = {name: i for i, name in enumerate(classes)}
-    unknown = sorted({str(label) for label in labels} - set(index))
-    if unknown:
-        raise DataError(f"label {unknown[0]!r} was not seen at fit; the classes are {', '.join(classes[:20])}")
-    rows = torch.tensor([index[str(label)] for label in labels])
-    return torch.nn.functional.one_hot(rows, len(classes)).to(dtype)
+    found = torch.tensor([index.get(str(label), -1) for label in labels])
+    new = sorted({str(label) for label in labels} - set(index))
+    if new and not new_ok:
+        raise DataError(f"label {new[0]!r} was not seen at fit; the classes are {', '.join(classes[:20])}")
+    rows = torch.nn.functional.one_hot(found.clamp_min(0), len(classes))
+    return (rows * (found >= 0)[:, None]).to(dtype)
 
 
 def load(path: str | os.PathLike[str], *, device: str = "cpu") -> Fitted:
@@ -549,6 +740,7 @@ def load(path: str | os.PathLike[str], *, device: str = "cpu") -> Fitted:
         ModelFileError: if anything is missing, damaged, foreign or newer than this library; names the file.
     """
     parts = persistence.load(path)
-    calibration = Calibration.from_json(parts.calibration) if parts.calibration else None
+    calibration = Calibration.from_json(parts.calibration, parts.rows) if parts.calibration else None
+    learned = Learned.from_tensors(parts.rows)
     parts.model.to(device).eval()
-    return Fitted(parts.model, parts.spec, parts.schema, calibration, dict(parts.info))
+    return Fitted(parts.model, parts.spec, parts.schema, calibration, dict(parts.info), learned=learned)

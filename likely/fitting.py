@@ -2,10 +2,10 @@
 
 import datetime
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, Literal
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -15,25 +15,23 @@ from likely.contract import ClosedFormFitted, Density, Model, TakesMissing
 from likely.data import Schema, Source, infer_schema, open_source
 from likely.data.augmentation import Augmentation
 from likely.data.feed import SourceFeed
-from likely.data.split import Split, folds, split_rows
+from likely.data.learned import Learned
+from likely.data.split import Split, calibration_size, split_rows
 from likely.data.subset import Subset
-from likely.errors import DataError, UserError
+from likely.data.unseen import Unseen
+from likely.errors import UserError
 from likely.fitted import Fitted, one_hot
 from likely.registry import Spec, arguments_of, model_class, to_json
-from likely.rng import seeded
+from likely.rng import permutation, seeded
 from likely.suitability import check_augmentation, check_fits, completed
-from likely.tasks import Calibration, can_judge, rows_enough
+from likely.tasks import can_judge, rows_enough
+from likely.tasks.gaps import Usual, pattern_counts
 from likely.training import History, Progress, TrainConfig
 from likely.training import train as train_model
 from likely.training.descent import Store
 from likely.training.plan import choose_device
 
-FEW_ROWS = 500
-"""Under this many rows calibration is by cross-fitting: none is set aside for it."""
-
-N_FOLDS = 4
-
-Calibrate = Literal["auto", "held-out", "cross-fitting", "none"]
+Calibrate = Literal["auto", "held-out", "none"]
 
 OPENING: dict[str, Any] = {
     "label": None,
@@ -48,18 +46,13 @@ OPENING: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is fitted to what, decided once: everything that a fit, and each fold of a cross-fit, needs."""
+    """What is fitted to what: everything that a fit needs but its rows."""
 
     spec: Spec
     source: Source
     schema: Schema
     config: TrainConfig
     condition: Tensor | None
-
-    @property
-    def judges(self) -> bool:
-        """Whether the model can say how unlikely a row is."""
-        return can_judge(model_class(self.spec.name))
 
     def build(self) -> Model:
         """A fresh model with the starting weights of the seed; closed forms compute in float64."""
@@ -80,6 +73,25 @@ class Recipe:
             condition=self.condition,
             dtype=next(iter(model.state_dict().values())).dtype,
         )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A fit that is decided: which rows serve what, and what was chosen.
+
+    Attributes:
+        recipe: what is fitted to what; its schema knows the training rows alone.
+        split: which rows serve what.
+        calibrate: "held-out" or "none".
+        test: the share of rows kept for reported figures.
+        chosen: what was chosen and why, in words.
+    """
+
+    recipe: Recipe
+    split: Split
+    calibrate: Calibrate
+    test: float
+    chosen: tuple[str, ...]
 
 
 def fit(
@@ -117,8 +129,8 @@ def fit(
             quarter-turns.
         condition: "label" gives the labels to the model.
         binarize: reads gray pixels as probabilities of ones and draws the bits anew at each step.
-        calibrate: where p-values come from: rows held out, cross-fitting, or by default whichever the number of
-            rows calls for.
+        calibrate: where p-values come from: "held-out", rows that the model never sees (`calibration_size` says how
+            many), or "none"; by default held out where the model can judge rows.
         test: the share of rows kept for reported figures, where the data names no test part itself.
         store: where checkpoints are kept; a state that lies there already is resumed.
         on_progress: called now and then with where the run is.
@@ -137,23 +149,18 @@ def fit(
     """
     options: dict[str, Any] = {"label": label, "drop": tuple(drop), "size": size, "channels": channels}
     options |= {"patch": patch, "augment": augment}
-    recipe, chosen = prepare(
+    plan = prepare(
         model,
         open_source(data, **options),
         train=train,
         condition=condition,
         binarize=binarize,
-        arguments=arguments,
-    )
-    return carry_out(
-        recipe,
-        chosen,
-        options if isinstance(data, str | os.PathLike) else None,
         calibrate=calibrate,
         test=test,
-        store=store,
-        on_progress=on_progress,
+        arguments=arguments,
     )
+    can_reopen = isinstance(data, str | os.PathLike)
+    return carry_out(plan, options if can_reopen else None, store=store, on_progress=on_progress)
 
 
 def prepare(
@@ -163,85 +170,79 @@ def prepare(
     train: TrainConfig,
     condition: Literal["label"] | None = None,
     binarize: bool = False,
+    calibrate: Calibrate = "auto",
+    test: float = 0.1,
     arguments: dict[str, Any] | None = None,
-) -> tuple[Recipe, list[str]]:
-    """Learns what the data is and completes the model's arguments; says what was chosen and why."""
+) -> Plan:
+    """Splits the rows, learns what the training rows are, and completes the model's arguments; says what was chosen."""
     given = model if isinstance(model, Spec) else Spec(model)
     spec = Spec(given.name, **{**given.arguments, **(arguments or {})}).resolve()
     spec.check()
-    schema = infer_schema(source, binarize=binarize)
+    split, calibrate = choose_split(source, train.seed, _calibration_of(spec, calibrate), test)
+    schema = infer_schema(source, binarize=binarize, ids=split.train)
     spec, chosen = completed(spec, schema)
-    condition_rows = None
-    if condition == "label":
-        if source.labels is None:
-            raise UserError(f"--condition label needs labels, and {source.name} has none; name their column by --label")
-        if "condition_shape" not in arguments_of(model_class(spec.name)):
-            raise UserError(f"{given.name} takes no condition; leave out --condition label")
-        condition_rows = one_hot(source.labels, schema.classes)
-    recipe = Recipe(spec, source, schema, train, condition_rows)
+    recipe = Recipe(spec, source, schema, train, _condition_rows(given, spec, source, schema, condition))
     check_fits(spec, schema)
     if source.augmentation:
         check_augmentation(spec, schema, source)
         chosen = [*chosen, f"training rows are augmented: {', '.join(map(str, source.augmentation))}"]
-    return recipe, chosen
+    return Plan(recipe, split, calibrate, test, tuple(chosen))
 
 
-def carry_out(
-    recipe: Recipe,
-    chosen: Sequence[str],
-    options: Mapping[str, Any] | None,
-    *,
-    calibrate: Calibrate = "auto",
-    test: float = 0.1,
-    store: Store | None = None,
-    on_progress: Callable[[Progress], None] | None = None,
-) -> Fitted:
-    """Does what `prepare` prepared; `options` say how the data was opened, None where nobody can open it again."""
-    if not recipe.judges and calibrate not in ("auto", "none"):
+def _calibration_of(spec: Spec, calibrate: Calibrate) -> Calibrate:
+    judges = can_judge(model_class(spec.name))
+    if calibrate == "held-out" and not judges:
         raise UserError(
-            f"{recipe.spec.name} cannot say how unlikely a row is: there is nothing to calibrate; leave calibrate out"
+            f"{spec.name} cannot say how unlikely a row is: there is nothing to calibrate; leave calibrate out"
         )
-    split, calibrate = choose_split(recipe.source, recipe.config.seed, calibrate, test, judges=recipe.judges)
-    fitted = fit_rows(recipe, split, store, on_progress)
-    if calibrate == "cross-fitting":
-        fitted.calibration = cross_fit(recipe, np.union1d(split.train, split.validation), on_progress)
-    elif calibrate == "held-out":
-        if on_progress is not None:
-            on_progress(Progress(0, 0, 0.0, None, {}, "calibrating"))
-        fitted.calibration = Calibration(_surprise_of(fitted, recipe, split.calibration))
-    fitted.info |= _info(recipe, split, fitted.history, chosen, calibrate)
-    augment = [to_json(part, name="augment") for part in recipe.source.augmentation]
-    fitted.info["data"]["options"] = None if options is None else {**options, "augment": augment}
-    fitted.info["test"] = float(test)
-    return fitted
+    return "none" if not judges else calibrate
+
+
+def _condition_rows(
+    given: Spec, spec: Spec, source: Source, schema: Schema, condition: Literal["label"] | None
+) -> Tensor | None:
+    if condition != "label":
+        return None
+    if source.labels is None:
+        raise UserError(f"--condition label needs labels, and {source.name} has none; name their column by --label")
+    if "condition_shape" not in arguments_of(model_class(spec.name)):
+        raise UserError(f"{given.name} takes no condition; leave out --condition label")
+    return one_hot(source.labels, schema.classes, new_ok=True)
 
 
 def choose_split(
-    source: Source, seed: int, calibrate: Calibrate, test: float, *, judges: bool = True
-) -> tuple[Split, Calibrate]:
-    """Which rows serve what, and where p-values come from; few rows calibrate by cross-fitting.
-
-    A model that `judges` no row calibrates on none, unless somebody insists.
-    """
-    if calibrate == "auto" and not judges:
-        calibrate = "none"
-    elif calibrate == "auto":
-        calibrate = "cross-fitting" if len(source) < FEW_ROWS else "held-out"
-    share = 0.1 if calibrate == "held-out" else 0.0
-    groups = source.groups
-    split = split_rows(len(source), seed, calibration=share, test=test, official=source.parts, groups=groups)
-    if calibrate == "cross-fitting" and groups is not None:
-        _check_folds(len(np.unique(groups[np.union1d(split.train, split.validation)])))
-    return split, calibrate
+    source: Source, seed: int, calibrate: Calibrate, test: float
+) -> tuple[Split, Literal["held-out", "none"]]:
+    """Which rows serve what, and where p-values come from."""
+    if calibrate not in get_args(Calibrate):
+        raise UserError(f"calibrate must be one of {', '.join(get_args(Calibrate))}, got {calibrate!r}")
+    if not 0 <= test < 1:
+        raise UserError(f"test is a share of the rows, from 0 to below 1, got {test}")
+    held_out = 0 if calibrate == "none" else calibration_size(len(source) - sum(map(len, source.parts.values())))
+    split = split_rows(len(source), seed, calibration=held_out, test=test, official=source.parts, groups=source.groups)
+    return split, "none" if calibrate == "none" else "held-out"
 
 
-def _check_folds(n_groups: int) -> None:
-    # Each fold leaves out one group, and what is left trains and validates.
-    if n_groups < 3:
-        raise DataError(
-            f"found {n_groups} images besides those for testing, and cross-fitting needs 3, since it cuts none; "
-            'add images, or do without p-values: calibrate="none"'
-        )
+def carry_out(
+    plan: Plan,
+    options: Mapping[str, Any] | None,
+    *,
+    store: Store | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Fitted:
+    """Does what `prepare` planned; `options` say how the data was opened, None where nobody can open it again."""
+    recipe, split = plan.recipe, plan.split
+    fitted = fit_rows(recipe, split, store, on_progress)
+    if on_progress is not None:
+        on_progress(Progress(0, 0, 0.0, None, {}, "calibrating"))
+    known = survey(recipe, split)
+    fitted.learned = known.learned
+    if plan.calibrate == "held-out":
+        fitted.calibrate(Subset(recipe.source, _some(fitted.model, split.calibration, recipe.config.seed)), known.usual)
+    fitted.info |= _info(plan, fitted.history)
+    augment = [to_json(part, name="augment") for part in recipe.source.augmentation]
+    fitted.info["data"]["options"] = None if options is None else {**options, "augment": augment}
+    return fitted
 
 
 def fit_rows(
@@ -256,38 +257,50 @@ def fit_rows(
     return Fitted(model, recipe.spec, recipe.schema, history=history)
 
 
-def cross_fit(recipe: Recipe, ids: np.ndarray, on_progress: Callable[[Progress], None] | None = None) -> Calibration:
-    """Calibrates on rows that also teach: each fold is judged by a model that learned from the others."""
-    surprises, seed, groups = [], recipe.config.seed, recipe.source.groups
-    parts = folds(ids, N_FOLDS, seed, groups=groups)
-    for number, fold in enumerate(parts, 1):
-        rest = np.setdiff1d(ids, fold)
-        inner = split_rows(len(rest), seed, calibration=0, test=0, groups=None if groups is None else groups[rest])
-        split = Split(rest[inner.train], rest[inner.validation], inner.calibration, inner.test)
-        watch = on_progress and partial(_tell, on_progress, f"calibrating, {number} of {len(parts)}")
-        surprises.append(_surprise_of(fit_rows(recipe, split, None, watch), recipe, fold))
-    return Calibration(np.concatenate(surprises), cross_fitted=True)
+def _some(model: Model, ids: np.ndarray, seed: int) -> np.ndarray:
+    """Ids of calibration rows in random order, all or as many as can be asked in a minute."""
+    return ids[permutation(len(ids), seed, "calibration")[: rows_enough(model, len(ids))]]
 
 
-def _tell(on_progress: Callable[[Progress], None], doing: str, progress: Progress) -> None:
-    on_progress(replace(progress, doing=doing))
+@dataclass(frozen=True)
+class Survey:
+    """What a pass over the rows of a fit finds: which it learned from, and which gaps are usual."""
+
+    learned: Learned
+    usual: Usual
 
 
-def _surprise_of(fitted: Fitted, recipe: Recipe, ids: np.ndarray) -> np.ndarray:
-    n = rows_enough(fitted.model, len(ids))
-    some = ids[np.linspace(0, len(ids) - 1, n).round().astype(np.int64)] if n < len(ids) else ids
-    return fitted.surprise(Subset(recipe.source, some))
+def survey(recipe: Recipe, split: Split) -> Survey:
+    """Digests of the rows that teach and validate, and the gaps of these and of the calibration rows."""
+    teach = np.union1d(split.train, split.validation)
+    gaps: Counter[str] = Counter()
+    learned = Learned.of(_noting_gaps(_blocks(recipe, teach), gaps))
+    for _ in _noting_gaps(_blocks(recipe, split.calibration), gaps):
+        pass
+    return Survey(learned, Usual.of(gaps))
 
 
-def _info(
-    recipe: Recipe, split: Split, history: History, chosen: Sequence[str], calibrate: Calibrate
-) -> dict[str, Any]:
+def _blocks(recipe: Recipe, ids: np.ndarray) -> Iterator[np.ndarray]:
+    for some, rows in recipe.source.blocks(ids):
+        x = recipe.schema.to_model(rows, dtype=torch.float64, missing_ok=True, unseen=Unseen(len(some)))
+        yield x.flatten(1).numpy()
+
+
+def _noting_gaps(blocks: Iterator[np.ndarray], gaps: Counter[str]) -> Iterator[np.ndarray]:
+    for block in blocks:
+        gaps.update(pattern_counts(np.isnan(block)))
+        yield block
+
+
+def _info(plan: Plan, history: History) -> dict[str, Any]:
     """What the fitted directory tells of how it came about."""
+    recipe = plan.recipe
     return {
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "data": {"name": recipe.source.name, "rows": len(recipe.source), "digest": recipe.source.digest()},
-        "split": split.sizes(),
-        "calibration": calibrate,
+        "split": plan.split.sizes(),
+        "calibration": plan.calibrate,
+        "test": float(plan.test),
         "train": recipe.config.to_json(),
         "training": {
             "seconds": round(history.seconds, 3),
@@ -299,5 +312,5 @@ def _info(
             "stopped": history.stopped,
             "torch": torch.__version__,
         },
-        "chosen": [*chosen, *history.notes, *history.warnings],
+        "chosen": [*plan.chosen, *history.notes, *history.warnings],
     }

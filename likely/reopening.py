@@ -37,10 +37,13 @@ def split_again(info: Mapping[str, Any], source: Source) -> Split | None:
         case {
             "data": {"digest": str(digest)},
             "train": {"seed": int(seed)},
-            "calibration": "held-out" | "cross-fitting" | "none" as calibrate,
+            "calibration": "held-out" | "none" as calibrate,
             "test": float(test),
+            "split": dict(sizes),
         } if 0 <= test < 1 and digest == source.digest():
-            return choose_split(source, seed, calibrate, test)[0]
+            split = choose_split(source, seed, calibrate, test)[0]
+            # Another version may have split the same rows otherwise.
+            return split if split.sizes() == sizes else None
     return None
 
 

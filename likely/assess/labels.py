@@ -37,8 +37,8 @@ def detection(bench: Bench) -> list[Figure]:
     novel = novel_rows(bench.test.labels, bench.schema.classes)
     if novel is None:
         return []
-    surprise = bench.beside("pca", lambda fitted: fitted.surprise(bench.test))
-    surprise |= {row: each.surprise(bench.test) for row, each in bench.baseline("ppca").items()}
+    surprise = bench.beside("pca", lambda fitted: fitted.anomaly_score(bench.test))
+    surprise |= {row: each.anomaly_score(bench.test) for row, each in bench.baseline("ppca").items()}
     if bench.some_train is not None:
         off = bench.plain(bench.test) - np.nanmean(bench.plain(bench.some_train), 0)
         surprise[MEANS] = np.nansum((off**2).reshape(len(off), -1), 1)

@@ -10,6 +10,7 @@ from likely.assess.features import ClassifierSpace, Space, pinned_space
 from likely.contract import TakesMissing
 from likely.data import Source, open_source
 from likely.data.subset import Subset
+from likely.data.unseen import Unseen
 from likely.evaluation import (
     Estimate,
     Fidelity,
@@ -104,8 +105,12 @@ def as_given(fitted: Fitted, source: Source) -> Tensor:
     What is read as the probability of a bit is drawn, each row by itself.
     """
     ids = np.arange(len(source))
-    missing_ok = isinstance(fitted.model, TakesMissing)
-    x = fitted.schema.to_model(source.read(ids), missing_ok=missing_ok, place=lambda i: source.place(int(ids[i])))
+    x = fitted.schema.to_model(
+        source.read(ids),
+        missing_ok=isinstance(fitted.model, TakesMissing),
+        place=lambda i: source.place(int(ids[i])),
+        unseen=Unseen(len(ids)),
+    )
     if not fitted.schema.binarize:
         return x
     with preserved():

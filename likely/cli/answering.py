@@ -52,7 +52,9 @@ def score(
     if output is not None:
         write_columns(
             output,
-            places_of(rows) | {"surprise": scores.surprise, "p_value": scores.p_value, "is_novel": scores.is_novel},
+            places_of(rows)
+            | {"surprise": scores.surprise, "p_value": scores.p_value, "is_novel": scores.is_novel}
+            | {"reason": scores.reason},
         )
         print(f"\nScores of {len(rows):,} rows are in {clean(output)}")
 
@@ -60,7 +62,7 @@ def score(
 def _show_scores(rows: "DataSource", fitted: "Fitted", scores: "Scores") -> None:
     import numpy as np
 
-    order = np.argsort(scores.surprise)[::-1][:N_STRANGEST]
+    order = np.lexsort((-scores.surprise, scores.p_value))[:N_STRANGEST]
     middle = float(np.median(scores.surprise))
     flagged = int(scores.is_novel.sum())
     share = f"{flagged:,} of {len(rows):,} rows ({flagged / len(rows):.2%})"
@@ -69,9 +71,19 @@ def _show_scores(rows: "DataSource", fitted: "Fitted", scores: "Scores") -> None
         "median": f"{middle:.4g}",
         "strangest": ", ".join(f"{rows.place(int(i))} ({scores.surprise[i]:.4g})" for i in order),
         "flagged": f"{share} at a false-alarm rate of {scores.false_alarm_rate:g}",
+        "reasons": "\n".join(_reasons(rows, scores)),
         "note": scores.note,
     }
     facts([(name, text) for name, text in told.items() if text])
+
+
+def _reasons(rows: "DataSource", scores: "Scores") -> list[str]:
+    """The first rows that are novel for another reason than their surprise, and why."""
+    import numpy as np
+
+    told = np.flatnonzero(scores.reason != "")
+    lines = [f"{rows.place(int(i))}: {scores.reason[i]}" for i in told[:N_STRANGEST]]
+    return [*lines, f"and {len(told) - len(lines):,} more"] if len(told) > len(lines) else lines
 
 
 def kind_of_number(fitted: "Fitted") -> str:

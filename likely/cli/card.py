@@ -91,11 +91,13 @@ def _limits(fitted: "Fitted", description: "Description") -> list[str]:
     if fitted.calibration is None:
         return [*limits, "Not calibrated: it gives no p-values and flags nothing."]
     lowest = 1 / (len(fitted.calibration.surprises) + 1)
-    exactness = " (approximate: by cross-fitting)" if fitted.calibration.cross_fitted else ""
     digits = max(1, math.ceil(-math.log10(lowest)) + 1)
-    limits.append(
-        f"p-values{exactness} go down to {lowest:.{digits}f} and hold for rows that come as those it learned from."
-    )
+    limits.append(f"p-values go down to {lowest:.{digits}f} and hold for rows that come as those it learned from.")
+    gaps = fitted.calibration.gaps
+    if gaps is not None:
+        limits.append(f"It keeps {len(gaps.x):,} of the calibration rows as they are, to hold rows with gaps against.")
+    if noise := fitted.calibration.noise_told():
+        limits.append(f"{noise[:1].upper()}{noise[1:]}.")
     return limits
 
 

@@ -2,7 +2,9 @@
 
 import contextlib
 import csv
+import dataclasses
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from likely.data import Source
+    from likely.evaluation import Assessment
     from likely.fitted import Fitted
     from likely.training import History
 
@@ -39,12 +42,20 @@ class Court:
         train: ids of those it learned from.
         test: ids of those it did not.
         own: whether they are those that the fit kept for testing.
+        left_out: how many rows are not judged by, since the model learned from them.
     """
 
     source: "Source"
     train: "np.ndarray"
     test: "np.ndarray"
     own: bool
+    left_out: int = 0
+
+    @property
+    def told(self) -> str:
+        """What is left out, in words; empty where nothing is."""
+        n = self.left_out + len(self.test)
+        return f"{self.left_out:,} of {n:,} rows are left out: the model learned from them" if self.left_out else ""
 
 
 def evaluate(
@@ -58,7 +69,6 @@ def evaluate(
     """Measure a model on rows it never saw, beside baselines."""
     from likely.cli import results
     from likely.cli.outputs import check_output
-    from likely.data.subset import Subset
     from likely.files import write_file
     from likely.persistence import add_extra
 
@@ -66,7 +76,7 @@ def evaluate(
         check_output(output, (".json",))
     fitted = opened(directory, device)
     court = _court(fitted, directory, source, label)
-    assessment = results.assessed(fitted, Subset(court.source, court.test), _learned(fitted, court), as_names(compare))
+    assessment = _assessed(fitted, court, as_names(compare))
     results.show(assessment)
     results.show_histograms(assessment)
     results.show_curves(assessment)
@@ -89,7 +99,6 @@ def report(
     """Write one HTML page: what was learned, and how good it is."""
     from likely.cli import results
     from likely.cli.outputs import check_output
-    from likely.data.subset import Subset
     from likely.files import write_file
     from likely.persistence import add_extra
 
@@ -98,7 +107,7 @@ def report(
     fitted = opened(directory, device)
     fitted.history = _history(directory)
     court = _court(fitted, directory, source, label)
-    assessment = results.assessed(fitted, Subset(court.source, court.test), _learned(fitted, court), as_names(compare))
+    assessment = _assessed(fitted, court, as_names(compare))
     rate = as_rate(None, fitted.info)
     page = results.report_of(
         fitted, court.source, court.train, court.test, assessment, directory, rate, as_names(compare)
@@ -114,6 +123,7 @@ def _court(fitted: "Fitted", directory: str, source: str | None, label: str | No
     """The test rows that the fit kept, or other rows that the caller names."""
     import numpy as np
 
+    from likely.data.subset import Subset
     from likely.reopening import open_like, reopen, split_again
 
     if source is None:
@@ -127,7 +137,23 @@ def _court(fitted: "Fitted", directory: str, source: str | None, label: str | No
     if again is not None:
         return Court(other, again.train, again.test, own=True)
     test = other.parts.get("test", np.arange(len(other)))
-    return Court(other, np.empty(0, np.int64), test, own=False)
+    known = fitted.learned_from(Subset(other, test))
+    if known.all():
+        raise DataError(
+            f"the model learned from every row of {other.name}, so none can judge it; leave SOURCE out to judge it by "
+            f"the rows that the fit kept for that: likely evaluate {directory}"
+        )
+    return Court(other, np.empty(0, np.int64), test[~known], own=False, left_out=int(known.sum()))
+
+
+def _assessed(fitted: "Fitted", court: Court, compare: Sequence[str]) -> "Assessment":
+    """The figures, and before all verdicts what was left out."""
+    from likely.cli import results
+    from likely.data.subset import Subset
+
+    assessment = results.assessed(fitted, Subset(court.source, court.test), _learned(fitted, court), compare)
+    told = (court.told,) if court.told else ()
+    return dataclasses.replace(assessment, verdicts=(*told, *assessment.verdicts))
 
 
 def _learned(fitted: "Fitted", court: Court) -> "Source | None":

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from likely.data.split import Split
     from likely.evaluation import Assessment
     from likely.fitted import Fitted
-    from likely.fitting import Recipe
+    from likely.fitting import Plan
     from likely.training import Progress, TrainConfig
 
 
@@ -117,18 +117,18 @@ class Job:
         from likely.persistence import Checkpoints
 
         opened = open_source(self.source, **self.opening)
-        recipe, chosen = self._prepared(opened)
-        description = describe(opened, recipe.schema)
-        self._show_plan(recipe, chosen, description)
+        plan = self._prepared(opened)
+        description = describe(opened, plan.recipe.schema, n_learned=len(plan.split.train))
+        self._show_plan(plan, description)
         store = Checkpoints(self.place.partial)
         with self.place.held(), progress("training") as bar:
             if not self.place.resume:
                 store.clear()
-            fitted = carry_out(recipe, chosen, self.opening, store=store, on_progress=Teller(bar))
-        self._finish(fitted, opened, description)
+            fitted = carry_out(plan, self.opening, store=store, on_progress=Teller(bar))
+        self._finish(fitted, opened, plan.split, description)
         store.clear()
 
-    def _prepared(self, opened: "DataSource") -> tuple["Recipe", list[str]]:
+    def _prepared(self, opened: "DataSource") -> "Plan":
         import warnings
 
         from likely.cli.watched import watched
@@ -136,45 +136,38 @@ class Job:
 
         with watched(opened, f"reading {self.source}") as rows, warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # a constant column stands among the problems
-            recipe, chosen = prepare(
-                self.spec, rows, train=self.config, condition=self.condition, binarize=self.binarize
-            )
-        return dataclasses.replace(recipe, source=opened), chosen
+            plan = prepare(self.spec, rows, train=self.config, condition=self.condition, binarize=self.binarize)
+        return dataclasses.replace(plan, recipe=dataclasses.replace(plan.recipe, source=opened))
 
-    def _show_plan(self, recipe: "Recipe", chosen: Sequence[str], description: "Description") -> None:
+    def _show_plan(self, plan: "Plan", description: "Description") -> None:
         from likely.cli.looking import show_data
-        from likely.fitting import choose_split
         from likely.training.plan import choose_device
 
         show_data(description, with_columns=False)
-        split, calibrate = choose_split(recipe.source, self.config.seed, "auto", 0.1, judges=recipe.judges)
-        sizes = ", ".join(f"{n:,} {part}" for part, n in split.sizes().items() if n)
+        sizes = ", ".join(f"{n:,} {part}" for part, n in plan.split.sizes().items() if n)
         labels = "given to the model" if self.condition else "for evaluation only, the model does not see them"
         device = choose_device(self.config.device)
         told = {
-            "chosen": "; ".join(chosen),
+            "chosen": "; ".join(plan.chosen),
             "rows": f"{sizes} (seed {self.config.seed})",
-            "labels": labels if recipe.source.labels is not None else "",
-            "p-values": {"held-out": "from the calibration rows", "cross-fitting": CROSS_FITTING}.get(calibrate, ""),
+            "labels": labels if plan.recipe.source.labels is not None else "",
+            "p-values": "from the calibration rows" if plan.calibrate == "held-out" else "",
             "device": f"{device}" + (" (no CUDA device here)" if _no_cuda(self.config.device, device) else ""),
         }
         title(f"Model: {' '.join([self.spec.name, *(f'{k}={v}' for k, v in self.spec.arguments.items())])}")
         facts([(name, text) for name, text in told.items() if text])
 
-    def _finish(self, fitted: "Fitted", opened: "DataSource", description: "Description") -> None:
+    def _finish(self, fitted: "Fitted", opened: "DataSource", split: "Split", description: "Description") -> None:
         from likely.cli import results
         from likely.data.subset import Subset
-        from likely.reopening import split_again
 
         _show_training(fitted)
         fitted.info["false_alarm_rate"] = self.false_alarm_rate
-        split = split_again(fitted.info, opened)
-        assert split is not None  # it is the data of the fit
         assessment = results.assessed(fitted, Subset(opened, split.test), Subset(opened, split.train))
         self._save(fitted, self._extras(fitted, opened, split, description, assessment))
         results.show(assessment)
-        if fitted.calibration is not None and fitted.calibration.shortage(self.false_alarm_rate):
-            print(f"\nNote: {fitted.calibration.shortage(self.false_alarm_rate)}")
+        for note in _notes(fitted, self.false_alarm_rate):
+            print(f"\nNote: {note}")
         results.show_files(self.place.typed)
         results.show_next(results.next_commands(fitted, self.place.typed, self.source))
 
@@ -202,7 +195,11 @@ class Job:
         fitted.save(self.place.path, extras=extras, overwrite=self.place.overwrite)
 
 
-CROSS_FITTING = "from cross-fitting, for few rows: one more model per fold is fitted"
+def _notes(fitted: "Fitted", false_alarm_rate: float) -> list[str]:
+    """What a reader of p-values has to know."""
+    calibration = fitted.calibration
+    told = [] if calibration is None else [calibration.shortage(false_alarm_rate), calibration.noise_told()]
+    return [note for note in told if note]
 
 
 def _no_cuda(asked: str, device: Any) -> bool:

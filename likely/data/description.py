@@ -55,12 +55,13 @@ class Description:
         return dataclasses.asdict(self)
 
 
-def describe(source: Source, schema: Schema) -> Description:
+def describe(source: Source, schema: Schema, *, n_learned: int | None = None) -> Description:
     """What would be read from a source.
 
     Args:
         source: the rows.
         schema: what `infer_schema` says of it.
+        n_learned: how many rows the schema was learned from; all where None.
 
     Returns:
         The description; its `problems` are what a reader should know before fitting.
@@ -75,7 +76,7 @@ def describe(source: Source, schema: Schema) -> Description:
         missing=schema.missing,
         labels=_labels_text(source.labels),
         parts=_part_sizes(source),
-        problems=tuple(_problems(source, schema)),
+        problems=tuple(_problems(source, schema, len(source) if n_learned is None else n_learned)),
         groups=0 if source.groups is None else len(np.unique(source.groups)),
     )
 
@@ -105,7 +106,7 @@ def _part_sizes(source: Source) -> dict[str, int]:
     return {"train": len(source) - sum(sizes.values()), **sizes}
 
 
-def _problems(source: Source, schema: Schema) -> list[str]:
+def _problems(source: Source, schema: Schema, n_learned: int) -> list[str]:
     problems = []
     if len(source) < FEW_ROWS:
         problems.append(f"only {len(source)} rows: little to learn from, and wide uncertainty in every figure")
@@ -113,11 +114,11 @@ def _problems(source: Source, schema: Schema) -> list[str]:
         shown = ", ".join(source.skipped[:_SHOWN]) + (", ..." if len(source.skipped) > _SHOWN else "")
         problems.append(f"{len(source.skipped)} files skipped, which are hidden or no images: {shown}")
     if schema.missing:
-        share = schema.missing / (len(source) * max(1, int(np.prod(schema.row_shape))))
+        share = schema.missing / (n_learned * max(1, int(np.prod(schema.row_shape))))
         problems.append(f"{schema.missing:,} values missing ({share:.1%}): only models that take missing values fit")
     if source.labels is not None and len(np.unique(source.labels)) == 1:
         problems.append("all labels are the same: nothing can be evaluated with them")
-    return problems + [line for column in schema.columns for line in _column_problems(column, len(source))]
+    return problems + [line for column in schema.columns for line in _column_problems(column, n_learned)]
 
 
 def _column_problems(column: Column, n_rows: int) -> list[str]:

@@ -15,6 +15,7 @@ from likely.contract import Batch, Shape
 from likely.data.augmentation import Augmentation, as_augmentations, augmented
 from likely.data.schema import Schema
 from likely.data.source import Source
+from likely.data.unseen import Unseen
 
 MAX_CACHED_BYTES = 2 * 2**30
 """In-memory data whose model tensors take more than this is converted batch by batch instead of once."""
@@ -173,7 +174,11 @@ class SourceFeed(Feed):
         return self.schema.draw(x, torch.rand_like(x), self.continuous)
 
     def _read(self, ids: np.ndarray) -> Tensor:
-        rows = self.source.read(ids)
+        # The schema knows the training rows; what others hold beyond them teaches nothing, and is no reason to stop.
         return self.schema.to_model(
-            rows, dtype=self.dtype, missing_ok=self.missing_ok, place=lambda i: self.source.place(int(ids[i]))
+            self.source.read(ids),
+            dtype=self.dtype,
+            missing_ok=self.missing_ok,
+            place=lambda i: self.source.place(int(ids[i])),
+            unseen=Unseen(len(ids)),
         )

@@ -9,6 +9,7 @@ from torch import Tensor
 from likely.data.checks import Place, check_finite, first, refuse, where
 from likely.data.column import cast
 from likely.data.tabular import check_constant
+from likely.data.unseen import Unseen
 from likely.errors import DataError
 
 if TYPE_CHECKING:
@@ -36,18 +37,21 @@ def _mend_shape(schema: "Schema") -> str:
     return f"image files are made alike with --size {h}x{w} (size=({h}, {w})){also}"
 
 
-def encode_features(schema: "Schema", rows: np.ndarray, missing_ok: bool, place: Place) -> np.ndarray:
+def encode_features(
+    schema: "Schema", rows: np.ndarray, missing_ok: bool, place: Place, unseen: Unseen | None
+) -> np.ndarray:
     """(n, d) real features to what a model sees: (n, n_values) float64, constant columns set aside."""
     names = [f"column {i}" for i in range(rows.shape[1])]
     check_finite(rows, names, missing_ok, place)
     values = rows.astype(np.float64)
     for i in schema.constant_columns:
-        check_constant(values[:, i], float(schema.columns[i].constant or 0.0), names[i], place)
+        check_constant(values[:, i], float(schema.columns[i].constant or 0.0), names[i], place, unseen)
     kept = schema.kept_columns
     if len(kept) < len(names):
         values = values[:, kept]
-    values -= schema.locations
-    values /= schema.scales
+    with np.errstate(over="ignore"):  # what leaves the range of floats is infinite, and novel
+        values -= schema.locations
+        values /= schema.scales
     return values
 
 
@@ -60,9 +64,11 @@ def decode_features(schema: "Schema", values: np.ndarray) -> np.ndarray:
     return rows
 
 
-def encode_pixels(schema: "Schema", rows: np.ndarray, dtype: torch.dtype, missing_ok: bool, place: Place) -> Tensor:
+def encode_pixels(
+    schema: "Schema", rows: np.ndarray, dtype: torch.dtype, missing_ok: bool, place: Place, unseen: Unseen | None
+) -> Tensor:
     """Arrays that have no columns to model tensors (n, *x_shape): scaled by their range, or standardized."""
-    check_range(schema, rows, missing_ok, place)
+    rows = in_range(schema, rows, missing_ok, place, unseen)
     # In bfloat16 and float16 some levels fall together before they are scaled.
     exact = torch.promote_types(dtype, torch.float32)
     if schema.domain == "real":
@@ -91,21 +97,28 @@ def channels_first(schema: "Schema", rows: Tensor) -> Tensor:
     return rows.unsqueeze(1) if schema.channel_axis is None else rows.movedim(-1, 1)
 
 
-def check_range(schema: "Schema", rows: np.ndarray, missing_ok: bool, place: Place) -> None:
-    """Refuses values that the domain does not have."""
+def in_range(schema: "Schema", rows: np.ndarray, missing_ok: bool, place: Place, unseen: Unseen | None) -> np.ndarray:
+    """Rows with values that the domain has: others become the nearest that it has where they may be unseen."""
     check_finite(rows, (), missing_ok, place)
     if schema.domain == "real" or not rows.size:
-        return
+        return rows
     whole_bytes = rows.dtype == np.uint8 and schema.low == 0 and schema.high == 255
     if whole_bytes and (schema.domain == "levels" or schema.binarize):
-        return
+        return rows
     odd = _outside(schema, rows)
     if rows.dtype.kind == "f":
         odd &= ~np.isnan(rows)
-    if odd.any():
+    if not odd.any():
+        return rows
+    expected = f"{schema.values_text}, as at fit"
+    if unseen is None:
         at, value = first(odd, rows)
-        mend = "rescale the rows to the units of fit, or fit again with them"
-        refuse(where(at, (), place), value, f"{schema.values_text}, as at fit", mend)
+        refuse(where(at, (), place), value, expected, "rescale the rows to the units of fit, or fit again with them")
+    by_row = odd.reshape(len(odd), -1)
+    which = np.flatnonzero(by_row.any(1))
+    values = rows.reshape(len(rows), -1)[which, by_row[which].argmax(1)]
+    unseen.note("a value", which, values.tolist(), expected)
+    return np.where(odd, _nearest(schema, rows.astype(np.float64)), rows)
 
 
 def _outside(schema: "Schema", rows: np.ndarray) -> np.ndarray:
@@ -115,6 +128,14 @@ def _outside(schema: "Schema", rows: np.ndarray) -> np.ndarray:
     if schema.domain == "levels" and rows.dtype.kind == "f":
         outside |= rows != np.rint(rows)
     return outside
+
+
+def _nearest(schema: "Schema", rows: np.ndarray) -> np.ndarray:
+    """The values of the domain that lie nearest to those of rows (float64)."""
+    if schema.domain == "binary" and not schema.binarize:
+        return np.where(2 * rows > schema.low + schema.high, schema.high, schema.low)
+    inside = rows.clip(schema.low, schema.high)
+    return np.rint(inside) if schema.domain == "levels" else inside
 
 
 def decode_pixels(schema: "Schema", x: np.ndarray, draws: bool) -> np.ndarray:

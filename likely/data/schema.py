@@ -25,6 +25,7 @@ from likely.data.pixels import (
 )
 from likely.data.source import Rows
 from likely.data.tabular import decode_table, encode_table, in_frame
+from likely.data.unseen import Unseen
 from likely.errors import DataError
 
 
@@ -112,32 +113,42 @@ class Schema:
         return f"numbers {ends}"
 
     def to_model(
-        self, rows: Rows, *, dtype: torch.dtype = torch.float32, missing_ok: bool = False, place: Place | None = None
+        self,
+        rows: Rows,
+        *,
+        dtype: torch.dtype = torch.float32,
+        missing_ok: bool = False,
+        place: Place | None = None,
+        unseen: Unseen | None = None,
     ) -> Tensor:
-        """Raw rows to what a model sees; refuses whatever differs from what was seen at fit.
+        """Raw rows to what a model sees; refuses, or writes down, whatever differs from what was seen at fit.
 
         Args:
             rows: (n, *row_shape), or a table of n rows with the columns of fit, in any order.
             dtype: of the result.
             missing_ok: whether NaN (and null) means missing; it is refused otherwise.
             place: names row i of `rows` in messages; "row i" where None.
+            unseen: of n rows: where values are written down that were not there at fit (a category, another value
+                of a constant column, a value out of range); they are refused where None.
 
         Returns:
-            (n, *x_shape), NaN where missing.
+            (n, *x_shape), NaN where missing. Of what is unseen a model sees the nearest value of the domain, no
+            category, and nothing of constant columns.
 
         Raises:
-            DataError: if shape, columns or values are not such as at fit; it names row and column.
+            DataError: if shape or columns are not such as at fit, or values are not and may not be unseen; it names
+                row and column.
         """
         at = place or row_place
         if self.kind == "table":
             if not isinstance(rows, pyarrow.Table):
                 names = ", ".join(column.name for column in self.columns[:5])
                 raise DataError(f"found a {type(rows).__name__}, expected a table with the columns of fit ({names})")
-            return torch.from_numpy(encode_table(self.columns, rows, missing_ok, at)).to(dtype)
+            return torch.from_numpy(encode_table(self.columns, rows, missing_ok, at, unseen)).to(dtype)
         array = check_shape(self, rows)
         if self.columns:
-            return torch.from_numpy(encode_features(self, array, missing_ok, at)).to(dtype)
-        return encode_pixels(self, array, dtype, missing_ok, at)
+            return torch.from_numpy(encode_features(self, array, missing_ok, at, unseen)).to(dtype)
+        return encode_pixels(self, array, dtype, missing_ok, at, unseen)
 
     def to_rows(self, x: Tensor | np.ndarray, *, draws: bool) -> Any:
         """What a model gives, in the caller's terms: the inverse of `to_model`.

@@ -38,7 +38,7 @@ def split_rows(
     seed: int,
     *,
     validation: float = 0.1,
-    calibration: float = 0.1,
+    calibration: float | int = 0.1,
     test: float = 0.1,
     official: Mapping[str, np.ndarray] | None = None,
     groups: np.ndarray | None = None,
@@ -49,7 +49,7 @@ def split_rows(
         n: how many rows there are.
         seed: which split.
         validation: share of the rows, as the next two; each part has at least one row if its share is positive.
-        calibration: share of the rows.
+        calibration: share of the rows, or how many.
         test: share of the rows.
         official: parts that the data itself names ("validation", "test"); they stand in place of a share.
         groups: (n,) integers; rows of one group stay together, and shares are met as nearly as that allows.
@@ -67,8 +67,24 @@ def split_rows(
     return Split(**{part: np.sort(ids) for part, ids in {**named, **pieces}.items() if part in ("train", *shares)})
 
 
-def _size(share: float, n: int) -> int:
-    return 0 if share <= 0 else min(MAX_HELD_OUT, max(1, round(share * n)))
+def _size(share: float | int, n: int) -> int:
+    if share <= 0:
+        return 0
+    return min(MAX_HELD_OUT, share if isinstance(share, int) else max(1, round(share * n)))
+
+
+def calibration_size(n: int) -> int:
+    """How many of n rows calibrate, so that the false-alarm rates that people ask for come out exactly.
+
+    A tenth of the rows, but at least a fifth or 99, whichever is less, and 19 where that is at most a third: with m
+    rows held out, rates are multiples of 1 / (m + 1). One less than a multiple of 100 gives every whole percentage,
+    one less than a multiple of 20 every 5 %.
+    """
+    wanted = max(round(n / 10), min(99, round(n / 5)))
+    if wanted < 19 <= n / 3:
+        wanted = 19
+    step = 100 if wanted >= 99 else 20 if wanted >= 19 else 1
+    return min(MAX_HELD_OUT - 1, (wanted + 1) // step * step - 1) if step > 1 else wanted
 
 
 def _cut(ids: np.ndarray, sizes: Mapping[str, int]) -> dict[str, np.ndarray]:
@@ -117,22 +133,3 @@ def _take(left: list[np.ndarray], size: int, n_most: int) -> np.ndarray:
 
 def _joined(pieces: list[np.ndarray]) -> np.ndarray:
     return np.concatenate([np.empty(0, np.int64), *pieces])
-
-
-def folds(ids: np.ndarray, n: int, seed: int, *, groups: np.ndarray | None = None) -> list[np.ndarray]:
-    """Cuts ids into at most n folds of about one size: a pure function of its arguments.
-
-    Args:
-        ids: (m,) of the rows.
-        n: how many folds; fewer where there are fewer rows or groups.
-        seed: which folds.
-        groups: (number of rows in all,) integers; rows of one group are in one fold.
-    """
-    order = ids[permutation(len(ids), seed, "folds")]
-    if groups is None:
-        return np.array_split(order, min(n, len(order)))
-    whole = _by_group(order, groups)
-    bins: list[list[np.ndarray]] = [[] for _ in range(min(n, len(whole)))]
-    for group in sorted(whole, key=len, reverse=True):  # the largest first, each to the fold with the fewest rows
-        min(bins, key=lambda fold: sum(map(len, fold))).append(group)
-    return [_joined(fold) for fold in bins]

@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 
 from likely.data.checks import MEND_MISSING, Place, check_finite, refuse
 from likely.data.column import Column, cast
+from likely.data.unseen import Unseen
 from likely.errors import DataError
 
 
@@ -36,7 +37,9 @@ def as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(pa.string())
 
 
-def encode_table(columns: Sequence[Column], table: pa.Table, missing_ok: bool, place: Place) -> np.ndarray:
+def encode_table(
+    columns: Sequence[Column], table: pa.Table, missing_ok: bool, place: Place, unseen: Unseen | None = None
+) -> np.ndarray:
     """What a model sees of a table whose columns are the known ones, in any order.
 
     Args:
@@ -44,9 +47,11 @@ def encode_table(columns: Sequence[Column], table: pa.Table, missing_ok: bool, p
         table: n rows.
         missing_ok: whether null and NaN mean missing.
         place: names a row in messages.
+        unseen: where categories and changed constants are written down; they are refused where None.
 
     Returns:
-        (n, n_values) float64, NaN where missing.
+        (n, n_values) float64, NaN where missing. A category that is not known is missing where `missing_ok`, else
+        none of those that are known.
 
     Raises:
         DataError: naming columns that are missing or unknown, or row and column of a value that cannot be.
@@ -56,7 +61,7 @@ def encode_table(columns: Sequence[Column], table: pa.Table, missing_ok: bool, p
     start = 0
     for column in columns:
         encode = _encode_numbers if column.kind == "numeric" else _encode_categories
-        encode(column, table.column(column.name), encoded[:, start : start + column.width], missing_ok, place)
+        encode(column, table.column(column.name), encoded[:, start : start + column.width], missing_ok, place, unseen)
         start += column.width
     return encoded
 
@@ -83,24 +88,33 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _encode_numbers(
-    column: Column, values: pa.ChunkedArray, encoded: np.ndarray, missing_ok: bool, place: Place
+    column: Column,
+    values: pa.ChunkedArray,
+    encoded: np.ndarray,
+    missing_ok: bool,
+    place: Place,
+    unseen: Unseen | None,
 ) -> None:
     if not (is_number(values.type) or pa.types.is_boolean(values.type) or pa.types.is_null(values.type)):
         _refuse_type(column, values, place)
     numbers = as_numbers(values)
     check_finite(numbers[:, None], [f'column "{column.name}"'], missing_ok, place)
     if column.constant is None:
-        np.divide(numbers - column.location, column.scale, out=encoded[:, 0])
+        with np.errstate(over="ignore"):  # what leaves the range of floats is infinite, and novel
+            np.divide(numbers - column.location, column.scale, out=encoded[:, 0])
         return
-    check_constant(numbers, float(column.constant), f'column "{column.name}"', place)
+    check_constant(numbers, float(column.constant), f'column "{column.name}"', place, unseen)
 
 
-def check_constant(numbers: np.ndarray, constant: float, name: str, place: Place) -> None:
-    """Refuses a number that differs from the one that a column always held; NaN is none."""
+def check_constant(numbers: np.ndarray, constant: float, name: str, place: Place, unseen: Unseen | None) -> None:
+    """Refuses, or writes down, numbers that differ from the one that a column always held; NaN is none."""
     changed = np.flatnonzero((numbers != constant) & ~np.isnan(numbers))
-    if len(changed):
-        expected = f"{constant:g}, the only value that was there at fit"
+    if not len(changed):
+        return
+    expected = f"{constant:g}, the only value that was there at fit"
+    if unseen is None:
         refuse(f"{place(int(changed[0]))}, {name}", numbers[changed[0]], expected, "correct it, or fit again with it")
+    unseen.note(name, changed, numbers[changed].tolist(), expected)
 
 
 def _refuse_type(column: Column, values: pa.ChunkedArray, place: Place) -> None:
@@ -116,7 +130,12 @@ def _refuse_type(column: Column, values: pa.ChunkedArray, place: Place) -> None:
 
 
 def _encode_categories(
-    column: Column, values: pa.ChunkedArray, encoded: np.ndarray, missing_ok: bool, place: Place
+    column: Column,
+    values: pa.ChunkedArray,
+    encoded: np.ndarray,
+    missing_ok: bool,
+    place: Place,
+    unseen: Unseen | None,
 ) -> None:
     name = f'column "{column.name}"'
     try:
@@ -133,10 +152,13 @@ def _encode_categories(
     if len(unknown):
         row = int(unknown[0])
         expected = f"one of {', '.join(known[:5])}" + (f" and {len(known) - 5} more" if len(known) > 5 else "")
-        refuse(f"{place(row)}, {name}", text[row].as_py(), expected, "correct it, or fit again with rows that hold it")
+        if unseen is None:
+            mend = "correct it, or fit again with rows that hold it"
+            refuse(f"{place(row)}, {name}", text[row].as_py(), expected, mend)
+        unseen.note(name, unknown, text.take(pa.array(unknown)).to_pylist(), expected)
     if column.constant is None:
         np.equal(codes[:, None], np.arange(len(known)), out=encoded, casting="unsafe")
-        encoded[absent] = np.nan
+        encoded[(codes < 0) if missing_ok else absent] = np.nan
 
 
 def decode_table(columns: Sequence[Column], values: np.ndarray, draws: bool) -> pa.Table:

@@ -17,7 +17,7 @@ from likely.errors import DataError, UserError
 from likely.estimators.fine_tuning import Lesson, LogitEncoder, logit_encoder, stratified
 from likely.estimators.learner import Learner
 from likely.fitted import Fitted
-from likely.fitting import Recipe, carry_out, prepare
+from likely.fitting import Plan, Recipe, carry_out, prepare
 from likely.registry import Spec
 from likely.rng import seeded
 from likely.training import History, TrainConfig
@@ -80,8 +80,9 @@ class PretrainedClassifier(ClassifierMixin, Learner):
         ids = labelled_rows(y)
         self.classes_, classes = np.unique(y[ids], return_inverse=True)
         config = self._config()
-        recipe, chosen = prepare(self._spec(), open_source(X), train=config)
-        encoder = self._pretrained(recipe, chosen)
+        plan = prepare(self._spec(), open_source(X), train=config, calibrate="none", test=0.0)
+        recipe = plan.recipe
+        encoder = self._pretrained(plan)
         fine = config if self.fine_tune is None else self.fine_tune
         if self.random_state is not None:
             fine = dataclasses.replace(fine, seed=config.seed)
@@ -100,9 +101,10 @@ class PretrainedClassifier(ClassifierMixin, Learner):
         probabilities = self.predict_proba(X)
         return np.asarray(self.classes_[probabilities.argmax(1)])
 
-    def _pretrained(self, recipe: Recipe, chosen: list[str]) -> Encoder:
+    def _pretrained(self, plan: Plan) -> Encoder:
         """The encoder that fine-tuning begins with; the model that it was trained in stays as it is."""
-        self.pretrained_ = carry_out(recipe, chosen, None, calibrate="none", test=0.0) if self.pretrain else None
+        self.pretrained_ = carry_out(plan, None) if self.pretrain else None
+        recipe = plan.recipe
         model = recipe.build() if self.pretrained_ is None else copy.deepcopy(self.pretrained_.model)
         if self.pretrained_ is None and not isinstance(model, GradientFitted):
             raise UserError(f"{recipe.spec.name} is solved at once, so there is no training it without pretrain=True")

@@ -21,8 +21,8 @@ class NoveltyDetector(OutlierMixin, Learner):
         model: a model's name or a Spec; by default a variational autoencoder.
         train: how long, how fast and where; by default as `TrainConfig()`.
         false_alarm_rate: the share of ordinary rows that may be flagged, where contamination is "auto".
-        contamination: "auto" calibrates on rows held out, or by cross-fitting under a few hundred rows; a float
-            flags that share of the training rows, as scikit-learn has it.
+        contamination: "auto" calibrates on rows held out (`likely.data.split.calibration_size` says how many); a
+            float flags that share of the training rows, as scikit-learn has it, and holds none out.
         random_state: decides split, order, starting weights and noise; None takes the seed of `train`.
 
     Attributes:
@@ -61,7 +61,7 @@ class NoveltyDetector(OutlierMixin, Learner):
         share = None if isinstance(self.contamination, str) else float(self.contamination)
         X = self._learn(X, "auto" if share is None else "none")
         if share is not None:
-            self.offset_ = float(np.percentile(-self._precise.surprise(X), 100.0 * share))
+            self.offset_ = float(np.percentile(-self._precise.anomaly_score(X), 100.0 * share))
             return self
         calibration = self.fitted_.calibration
         assert calibration is not None
@@ -78,9 +78,13 @@ class NoveltyDetector(OutlierMixin, Learner):
             raise UserError(f'contamination must be "auto" or a share in (0, 0.5], got {c!r}')
 
     def score_samples(self, X: Any) -> np.ndarray:
-        """Minus the surprise of each row: (n,) float64, larger is more normal."""
+        """Minus the surprise of each row: (n,) float64, larger is more normal.
+
+        A row with missing values gets that of a whole row with its p-value, and what is novel by definition the least
+        that there is.
+        """
         X = self._ready(X)
-        return -self._precise.surprise(X)
+        return -self._precise.anomaly_score(X)
 
     def decision_function(self, X: Any) -> np.ndarray:
         """`score_samples(X) - offset_`: (n,) float64, negative for novelties."""

@@ -1,4 +1,4 @@
-"""A fitted directory: what a model is, in five files, each with its size and hash in the manifest.
+"""A fitted directory: what a model is, in six files, each with its size and hash in the manifest.
 
 The files beside the manifest's own (`EXTRAS`) tell about the model, and are never read back. A hash proves that
 nothing was damaged; it does not prove who wrote it.
@@ -15,15 +15,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
 from likely.contract import Model
 from likely.data import Schema
 from likely.errors import ModelFileError, UserError
 from likely.files import create, is_temporary, new_directory, standing, write_file
 from likely.persistence.reading import MEND, Directory, parse_json
-from likely.persistence.weights import MAX_HEADER, Blueprint, pack
+from likely.persistence.weights import MAX_HEADER, Blueprint, apart, pack, read_header
 from likely.registry import Spec, model_class
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 VERSION = importlib.metadata.version("likely")
 
 MANIFEST = "manifest.json"
@@ -31,9 +35,13 @@ CONFIG = "config.json"
 SCHEMA = "schema.json"
 WEIGHTS = "weights.safetensors"
 CALIBRATION = "calibration.json"
+ROWS = "rows.safetensors"
 
-MAX_BYTES = {MANIFEST: 2**16, CONFIG: 2**20, SCHEMA: 2**26, CALIBRATION: 2**27, WEIGHTS: 2**36}
+MAX_BYTES = {MANIFEST: 2**16, CONFIG: 2**20, SCHEMA: 2**26, CALIBRATION: 2**27, WEIGHTS: 2**36, ROWS: 2**32}
 """The files of a model, and how large each may be."""
+
+LACKING = {1: {ROWS}}
+"""The files that older formats do not have."""
 
 EXTRAS = ("metrics.json", "history.csv", "README.md", "report.html")
 """The files that may stand beside them."""
@@ -48,6 +56,7 @@ class Loaded:
     schema: Schema
     calibration: dict[str, Any]
     info: dict[str, Any]
+    rows: dict[str, Tensor]
 
 
 def save(
@@ -58,6 +67,7 @@ def save(
     schema: Schema,
     calibration: Mapping[str, Any],
     info: Mapping[str, Any],
+    rows: Mapping[str, Tensor] | None = None,
     extras: Mapping[str, bytes] | None = None,
     overwrite: bool = False,
 ) -> None:
@@ -70,6 +80,7 @@ def save(
         schema: of the data it was fitted on.
         calibration: anything that JSON can say.
         info: anything that JSON can say, kept beside the spec.
+        rows: tensors by name: what is kept of the rows that the model learned from or was calibrated by.
         extras: files that tell about the model, by their names in `EXTRAS`.
         overwrite: whether a fitted directory at `path` is replaced.
 
@@ -83,6 +94,7 @@ def save(
         SCHEMA: _json(schema.to_json()),
         CALIBRATION: _json(calibration),
         WEIGHTS: pack(model),
+        ROWS: safetensors.torch.save(apart(rows or {})),
     }
     _check_readable(model, schema, files)
     for name in extras or {}:
@@ -104,9 +116,9 @@ def load(path: str | os.PathLike[str]) -> Loaded:
         ModelFileError: in one line, naming the file: damaged, incomplete, foreign, or newer than this library.
     """
     with Directory(standing(path)) as directory:
-        for name, limit in MAX_BYTES.items():
-            directory.check(name, limit)
         entries = _read_manifest(directory)
+        for name in entries:
+            directory.check(name, MAX_BYTES[name])
         spec, info = _read_config(directory, entries)
         schema_fields = _read_object(directory, entries, SCHEMA)
         with _blaming(directory.path / SCHEMA):
@@ -117,7 +129,8 @@ def load(path: str | os.PathLike[str]) -> Loaded:
         weights = _read(directory, entries, WEIGHTS, blueprint.n_bytes * 2 + MAX_HEADER)
         with _blaming(directory.path / WEIGHTS):
             model = blueprint.filled(weights)
-    return Loaded(model, spec, schema, calibration, info)
+        rows = _read_rows(directory, entries)
+    return Loaded(model, spec, schema, calibration, info, rows)
 
 
 def add_extra(path: str | os.PathLike[str], name: str, data: bytes) -> None:
@@ -145,8 +158,8 @@ def _entry(data: bytes) -> dict[str, Any]:
     return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
-def _sealed(entries: Any, library_version: Any) -> bytes:
-    content = {"format_version": FORMAT_VERSION, "library_version": library_version, "files": entries}
+def _sealed(entries: Any, library_version: Any, format_version: int = FORMAT_VERSION) -> bytes:
+    content = {"format_version": format_version, "library_version": library_version, "files": entries}
     return _json({**content, "sha256": hashlib.sha256(_json(content)).hexdigest()})
 
 
@@ -158,8 +171,10 @@ def _read_manifest(directory: Directory) -> dict[str, Any]:
     _check_version(where, content)
     with _blaming(where):
         match content:
-            case {"library_version": library, "files": dict(entries)} if data == _sealed(entries, library):
-                if entries.keys() == MAX_BYTES.keys() - {MANIFEST}:
+            case {"format_version": int(version), "library_version": library, "files": dict(entries)} if (
+                type(version) is int and version > 0 and data == _sealed(entries, library, version)
+            ):
+                if entries.keys() == MAX_BYTES.keys() - {MANIFEST} - LACKING.get(version, set()):
                     return entries
         raise ModelFileError("it is damaged: its own hash does not fit it")
 
@@ -188,6 +203,18 @@ def _read_object(directory: Directory, entries: Mapping[str, Any], name: str) ->
         if not isinstance(value, dict):
             raise ModelFileError("it should hold one JSON object")
     return value
+
+
+def _read_rows(directory: Directory, entries: Mapping[str, Any]) -> dict[str, Tensor]:
+    if ROWS not in entries:
+        return {}
+    data = _read(directory, entries, ROWS, MAX_BYTES[ROWS])
+    with _blaming(directory.path / ROWS):
+        read_header(data, MAX_HEADER)
+        try:
+            return dict(safetensors.torch.load(data))
+        except (safetensors.SafetensorError, KeyError, ValueError, RuntimeError) as error:
+            raise ModelFileError(f"it is damaged: {error}") from error
 
 
 def _read_config(directory: Directory, entries: Mapping[str, Any]) -> tuple[Spec, dict[str, Any]]:

@@ -177,6 +177,7 @@ class ScoreSummary:
         kind: "=" exact, "<=" a bound, "~" an estimate, or "squared error".
         unit: of a surprise.
         is_novel: (n,), True for test rows that are known to be novel, or None.
+        n_flagged: how many test rows are flagged; by default those above the threshold.
     """
 
     test: np.ndarray
@@ -186,6 +187,7 @@ class ScoreSummary:
     kind: str = "="
     unit: str = "nats"
     is_novel: np.ndarray | None = None
+    n_flagged: int | None = None
 
 
 @dataclass(frozen=True)

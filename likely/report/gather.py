@@ -236,13 +236,15 @@ class _Seen:
             return None
         measure = self.fitted.measure
         unit = "nats" if measure.is_density else "squared error" if measure.mark == "" else "up to a constant"
+        scores = self.fitted.score(self.test, false_alarm_rate=self.parts.false_alarm_rate)
         return ScoreSummary(
-            self.fitted.surprise(self.test),
+            scores.surprise,
             calibration.surprises,
             calibration.threshold(self.parts.false_alarm_rate),
             self.parts.false_alarm_rate,
             measure.mark or measure.value,
             unit,
+            n_flagged=int(scores.is_novel.sum()),
         )
 
     def plain(self, rows: Any) -> np.ndarray:

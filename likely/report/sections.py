@@ -109,12 +109,12 @@ def interpolation(path: Path, look: Look) -> dict[str, Any]:
 def scores(summary: ScoreSummary) -> dict[str, Any]:
     """A histogram of surprise with the threshold, and what it comes to."""
     test = np.asarray(summary.test, np.float64)
-    flagged = int((test > summary.threshold).sum())
+    flagged = int((test > summary.threshold).sum()) if summary.n_flagged is None else summary.n_flagged
     groups = {"calibration": np.asarray(summary.calibration, np.float64), "test": test}
     if summary.is_novel is not None:
         novel = np.asarray(summary.is_novel, bool)
         groups |= {"test": test[~novel], "novel test rows": test[novel]}
-    groups = {name: values for name, values in groups.items() if len(values)}
+    groups = {name: values[np.isfinite(values)] for name, values in groups.items() if np.isfinite(values).any()}
     return {
         "chart": charts.histogram(groups, "surprise" + _spaced(summary.unit, ", "), summary.threshold),
         "threshold": number(summary.threshold),

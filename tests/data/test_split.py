@@ -1,11 +1,11 @@
-"""Splits and folds: every row serves once, groups stay whole, and the shares are met as nearly as they allow."""
+"""Splits: every row serves once, groups stay whole, and the shares are met as nearly as they allow."""
 
 import dataclasses
 
 import numpy as np
 import pytest
 
-from likely.data.split import MAX_HELD_OUT, folds, split_rows
+from likely.data.split import MAX_HELD_OUT, calibration_size, split_rows
 from likely.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -78,17 +78,15 @@ def test_fewer_groups_than_parts_are_refused(n_groups, options):
     assert len(enough.train)
 
 
-def test_folds_are_of_one_size_and_cut_no_group():
-    ids = RNG.choice(1000, 600, replace=False)
-    for n_ids, n in ((600, 4), (3, 3)):
-        plain = folds(ids[:n_ids], 4, 0)
-        assert len(plain) == n
-        np.testing.assert_array_equal(np.sort(np.concatenate(plain)), np.sort(ids[:n_ids]))
-    groups = groups_of([20] * 50)
-    whole = folds(ids, 4, 0, groups=groups)
-    np.testing.assert_array_equal(np.sort(np.concatenate(whole)), np.sort(ids))
-    named = [set(groups[fold]) for fold in whole]
-    assert sum(map(len, named)) == len(set.union(*named))
-    sizes = [len(fold) for fold in whole]
-    assert max(sizes) - min(sizes) <= 20
-    assert len(folds(ids, 4, 0, groups=np.zeros(1000, np.int64))) == 1
+@pytest.mark.parametrize("n", [57, 100, 300, 1_000, 1_990, 5_000, 80_000, 300_000])
+def test_calibration_rows_give_the_usual_rates_exactly(n):
+    size = calibration_size(n)
+    assert (size + 1) % 20 == 0  # every 5 %
+    assert (size + 1) % 100 == 0 or n < 495  # every 1 %
+    assert min(n / 5, 99) - 20 < size <= min(n / 3, MAX_HELD_OUT)
+    split = split_rows(n, 0, calibration=size, test=0)
+    assert len(split.calibration) == size
+
+
+def test_few_rows_still_leave_most_to_learn_from():
+    assert [calibration_size(n) for n in (0, 2, 3, 10, 56)] == [0, 0, 1, 2, 11]
