@@ -1,5 +1,8 @@
 """P-values and flags: what they promise, by counting."""
 
+import json
+import math
+
 import numpy as np
 import pytest
 
@@ -43,13 +46,23 @@ def test_too_few_rows_flag_nothing_and_it_is_said(n, enough):
 
 
 def test_json_gives_every_bit_back_and_refuses_the_rest():
-    calibration = Calibration(np.random.default_rng(2).normal(size=50), cross_fitted=True)
-    again = Calibration.from_json(calibration.to_json())
+    surprises = np.append(np.random.default_rng(2).normal(size=50), [np.inf, np.inf])
+    calibration = Calibration(surprises, n_samples=32, error=0.25)
+    data = json.loads(json.dumps(calibration.to_json(), allow_nan=False))
+    again = Calibration.from_json(data, {})
     np.testing.assert_array_equal(again.surprises, calibration.surprises)
-    assert again.cross_fitted
-    for broken in ({}, {"surprises": [1.0]}, {"surprises": [float("nan")], "cross_fitted": True}, [1.0]):
+    assert (again.n_samples, again.error, again.gaps) == (32, 0.25, None)
+    changes = [{"surprises": [math.nan]}, {"surprises": ["1"]}, {"novel": -1}, {"novel": 2**40}, {"error": -1.0}]
+    changes += [{"n_samples": 0}, {"gaps": {}}, {"gaps": {"surprises": [1.0]}}, {"more": 1}]
+    for broken in ({}, {"surprises": [1.0]}, [1.0], *(data | change for change in changes)):
         with pytest.raises(ModelFileError):
-            Calibration.from_json(broken)
+            Calibration.from_json(broken, {})
+
+
+def test_p_values_by_cross_fitting_are_not_taken_over_from_older_files():
+    """They judged one model by others, so that no rate held."""
+    assert Calibration.from_json({"surprises": [1.0], "cross_fitted": True}, {}) is None
+    assert len(Calibration.from_json({"surprises": [1.0], "cross_fitted": False}, {}).surprises) == 1
 
 
 def test_fewer_rows_are_asked_where_each_takes_long():

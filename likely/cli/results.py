@@ -20,6 +20,7 @@ FILES = (
     ("metrics.json", "the figures"),
     ("history.csv", "the training, validation by validation"),
     ("weights.safetensors", "the model itself, with the .json files beside it"),
+    ("rows.safetensors", "digests of the rows it learned from; of a model that takes gaps, calibration rows as well"),
 )
 
 MAX_CLASSES = 30

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from likely.errors import ModelFileError
 
-STEPS = 2.0**16
-"""Values are told apart in steps of one of so many of a scale: what a file's rounding does goes by unseen."""
+STEPS = 2.0**20
+"""Values are told apart in steps of one of so many of a scale: the last digits that a file drops change no digest."""
 
 MAX_STEPS = 2.0**52
 
@@ -79,6 +79,6 @@ class Learned:
 def _digests(x: np.ndarray, salt: bytes) -> np.ndarray:
     values = x.reshape(len(x), -1)
     steps = np.rint((values * STEPS).clip(-MAX_STEPS, MAX_STEPS))
-    rows = np.where(np.isnan(values), 2 * MAX_STEPS, steps).astype(np.int64)
+    rows = np.ascontiguousarray(np.where(np.isnan(values), 2 * MAX_STEPS, steps).astype(np.int64))
     digests = b"".join(hashlib.blake2b(row, digest_size=8, key=salt).digest() for row in rows)
     return np.frombuffer(digests, dtype=np.uint64)

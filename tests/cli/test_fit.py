@@ -255,10 +255,11 @@ def test_partial_stands_beside(tmp_path):
     assert Place(tmp_path / "a.b", "a.b").partial == tmp_path / "a.b.partial"
 
 
-def test_few_rows_calibrate_by_cross_fitting_and_say_so(here, likely):
+def test_rows_that_calibrate_are_told_and_what_they_cannot_do(here, likely):
     write_table(here / "표.csv", n=60)
     answer = likely("fit", "표.csv", "--model", "pca", *OPENING, "--false-alarm-rate", "0.001", "--out", "m")
     assert answer.code == 0
-    assert "from cross-fitting" in answer.out
+    assert "29 train, 6 validation, 19 calibration, 6 test" in answer.out
+    assert "from the calibration rows" in answer.out
     assert "nothing can be flagged at a false-alarm rate of 0.001" in answer.out
     assert library.load("m").info["false_alarm_rate"] == 0.001

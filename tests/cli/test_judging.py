@@ -1,5 +1,6 @@
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -70,6 +71,26 @@ def test_a_model_that_was_fitted_in_memory_says_that_it_needs_rows(here, likely)
     answer = likely("evaluate", "m", "x.npy")
     assert answer.code == 0
     assert "60 test rows" in answer.out  # it is the data of the fit, and most of it is no test
+
+
+def test_rows_that_a_model_learned_from_do_not_judge_it(here, likely):
+    fitted = library.fit("pca", rows(), z_size=2)
+    fitted.save("m")
+    split, x = fitted.info["split"], rows()
+    learned = split["train"] + split["validation"]
+    np.save("longer.npy", np.concatenate([x, x[:1] + 9])[np.random.default_rng(0).permutation(len(x) + 1)])
+    answer = likely("evaluate", "m", "longer.npy", "-o", "m.json")
+    assert answer.code == 0
+    told = f"{learned} of {len(x) + 1} rows are left out: the model learned from them"
+    assert told in " ".join(answer.out.split())
+    figures = json.loads(Path("m.json").read_text())
+    assert figures["n_test"] == len(x) + 1 - learned
+    assert told in figures["verdicts"]
+    np.save("same.npy", x[fitted.learned_from(x)])
+    answer = likely("evaluate", "m", "same.npy")
+    assert answer.code == 2
+    assert "learned from every row of same.npy" in answer.line
+    assert likely("report", "m", "same.npy").code == 2
 
 
 def test_the_report_is_drawn_again_from_what_is_kept(copy, likely, tmp_path):
