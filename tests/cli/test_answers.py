@@ -22,7 +22,7 @@ def test_scores_are_those_of_the_library(table, likely, tmp_path):
     answer = likely("score", "모델", "표.csv", "-o", tmp_path / "s.csv")
     assert answer.code == 0
     lines = read_csv(tmp_path / "s.csv")
-    assert list(lines[0]) == ["row", "surprise", "p_value", "is_novel"]
+    assert list(lines[0]) == ["row", "surprise", "p_value", "is_novel", "reason"]
     source = library.open_source("표.csv", label="병", drop=("번호",))
     scores = library.load("모델").score(source)
     assert [float(line["surprise"]) for line in lines] == scores.surprise.tolist()

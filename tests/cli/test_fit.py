@@ -52,7 +52,7 @@ def test_it_says_what_it_saw_chose_and_found_and_what_comes_next(table, likely, 
         'column "언제나" is always 7.0: set aside',
         "labels 2 classes: 아니오",
         "the model does not see them",
-        "420 train, 60 validation, 60 calibration, 60 test",
+        "381 train, 60 validation, 99 calibration, 60 test",
         "seed 0",
         "device",
         "solved at once",
@@ -81,6 +81,7 @@ def test_the_next_commands_can_be_copied(table, likely, tmp_path, monkeypatch):
 def test_everything_lies_in_the_directory(table):
     names = {each.name for each in (table / "모델").iterdir()}
     model = {"manifest.json", "config.json", "schema.json", "weights.safetensors", "calibration.json"}
+    model.add("rows.safetensors")
     assert names == model | {"metrics.json", "history.csv", "README.md", "report.html"}
     assert not (table / "모델.partial").exists()
     fitted = library.load(table / "모델")

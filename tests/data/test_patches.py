@@ -159,7 +159,7 @@ def test_a_fit_opens_its_patches_again(tmp_path):
     fitted = fit("autoencoder", str(tmp_path / "images"), patch=6, augment="quarter-turns", **options)
     fitted.save(tmp_path / "model")
     info = load(tmp_path / "model").info
-    assert info["calibration"] == "cross-fitting"
+    assert info["calibration"] == "held-out"
     source, split = reopen(info)
     assert source.patch == (6, 6)
     assert [part["type"] for part in info["data"]["options"]["augment"]] == ["QuarterTurns"]
@@ -170,5 +170,5 @@ def test_a_fit_opens_its_patches_again(tmp_path):
     assert again.digest() == source.digest()
     assert open_like(info, str(tmp_path / "images"), whole=True).read(np.arange(1)).shape == (1, 14, 17)
     folder(tmp_path / "few", names="abc", sizes=[(14, 17)] * 3)
-    with pytest.raises(DataError, match=r"found 2 images .*cross-fitting needs 3.*calibrate"):
+    with pytest.raises(DataError, match=r"found 3 images .*expected at least 4.*calibration.*add images"):
         fit("autoencoder", str(tmp_path / "few"), patch=6, **options)

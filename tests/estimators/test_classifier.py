@@ -15,9 +15,11 @@ from sklearn.preprocessing import StandardScaler
 
 from likely import Spec, TrainConfig
 from likely.corruptions import GaussianNoise
+from likely.data import open_source
 from likely.errors import UserError
 from likely.estimators import FeatureExtractor, PretrainedClassifier
 from likely.estimators.fine_tuning import FEW_LABELLED, HELD_OUT, stratified
+from likely.fitting import choose_split
 from likely.networks import MLP
 from likely.pretraining import Greedy
 
@@ -106,9 +108,10 @@ def test_rows_without_a_label_count_in_pretraining_and_only_there():
     one, two = quick().fit(X, some), quick().fit(other, some)
     assert not np.allclose(one.predict_proba(X), two.predict_proba(X))
     assert one.fitted_.history.batch_size == two.fitted_.history.batch_size <= 30
-    # Without pretraining nothing but the scale of the columns is theirs.
-    swapped = X.copy()
-    swapped[30:] = X[30:][::-1]
+    # Without pretraining nothing but the scale of the columns is theirs, which those of them tell that are to train.
+    scaling = choose_split(open_source(X), quick()._config().seed, "none", 0.0)[0].train
+    swapped, unlabelled = X.copy(), scaling[scaling >= 30]
+    swapped[unlabelled] = X[unlabelled[::-1]]
     one, two = quick(pretrain=False).fit(X, some), quick(pretrain=False).fit(swapped, some)
     np.testing.assert_allclose(one.predict_proba(X), two.predict_proba(X), atol=1e-4)
     assert one.pretrained_ is None
