@@ -20,6 +20,7 @@ from likely.contract import (
     Operator,
     Reconstructor,
     Shape,
+    drawn_rows,
     repeated,
 )
 from likely.corruptions import Corruption, GaussianNoise, SaltAndPepper, missing_values, start
@@ -111,7 +112,7 @@ class GSN(GradientFitted, Encoder, Decoder, Reconstructor, MarkovSampler, Impute
 
     def initialize(self, batch: Batch) -> None:
         """Keeps some values of each place, in an order of its own, so that no row of the memory is a training row."""
-        rows = batch.x[torch.arange(N_MARGINAL, device=batch.x.device) % len(batch.x)]
+        rows = drawn_rows(batch.x, N_MARGINAL, "marginals")
         order = torch.rand(rows.flatten(1).shape, device=rows.device).argsort(0)
         self.get_buffer("marginals").copy_(self._of_rows(rows, order))
 

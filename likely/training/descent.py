@@ -12,7 +12,7 @@ from likely.contract import Batch, GradientFitted
 from likely.data.feed import Feed
 from likely.data.split import Split
 from likely.errors import Interrupted
-from likely.rng import permutation, restart
+from likely.rng import restart, some_of
 from likely.training.clock import Clock
 from likely.training.config import TrainConfig
 from likely.training.history import History, Progress
@@ -124,10 +124,13 @@ def _begin(run: Run, started: bool) -> None:
 
 
 def starting_rows(feed: Feed, split: Split, config: TrainConfig, device: torch.device, n: int = N_INITIALIZE) -> Batch:
-    """Some training rows, at most n, the same for the same seed."""
+    """Some training rows, at most n, drawn at random and in random order, the same for the same seed."""
     restart(config.seed, "initialize")
-    some = np.sort(split.train[permutation(len(split.train), config.seed, "initialize")[:n]])
-    return feed.ready(feed.load(some), device)
+    chosen = split.train[some_of(len(split.train), n, config.seed, "initialize")]
+    rising = np.sort(chosen)  # files are read in the order in which they lie
+    x, condition = feed.load(rising)
+    order = torch.from_numpy(np.searchsorted(rising, chosen))
+    return feed.ready(Batch(x[order], None if condition is None else condition[order]), device)
 
 
 def start(model: GradientFitted, batch: Batch) -> None:

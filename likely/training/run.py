@@ -13,7 +13,7 @@ from likely.contract import Batch, GradientFitted, NoHeldOutObjective, Objective
 from likely.data.feed import Feed
 from likely.data.split import Split
 from likely.errors import Diverged
-from likely.rng import restart
+from likely.rng import permutation, restart
 from likely.training.config import TrainConfig
 from likely.training.history import History
 from likely.training.identity import check_identity, identity_of
@@ -192,6 +192,8 @@ class Run:
         self.model.eval()
         restart(self.config.seed, "validation")
         ids, sums = self.split.validation, dict[str, Tensor]()
+        # In random order: some terms compare the rows of a batch, and sorted ones would all be of one class.
+        ids = ids[permutation(len(ids), self.config.seed, "validation")]
         for batch in self.feed.batches(ids, max(self.batch_size, VALIDATION_BATCH)):
             rows = self.feed.ready(batch, self.device)
             for player in self.optimizers:
