@@ -137,7 +137,8 @@ class GSN(GradientFitted, Encoder, Decoder, Reconstructor, MarkovSampler, Impute
             costs.append(-self.observation(raw).log_prob(x))
             if step + 1 < self.walkback:
                 with torch.no_grad():
-                    state = self.ordinary(raw.detach()).sample().to(x.dtype)
+                    # Where raw is not finite the cost says so; drawing from it would be an error.
+                    state = self.ordinary(raw.detach().nan_to_num()).sample().to(x.dtype)
         total = torch.stack(costs).sum(0)
         return Objective(total, {"distortion": costs[0]} | ({"walkback": total - costs[0]} if costs[1:] else {}))
 

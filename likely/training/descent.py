@@ -15,6 +15,7 @@ from likely.errors import Interrupted
 from likely.rng import restart, some_of
 from likely.training.clock import Clock
 from likely.training.config import TrainConfig
+from likely.training.guard import all_or_nothing
 from likely.training.history import History, Progress
 from likely.training.interrupts import StopRequest
 from likely.training.order import ids_by_batch
@@ -134,7 +135,12 @@ def starting_rows(feed: Feed, split: Split, config: TrainConfig, device: torch.d
 
 
 def start(model: GradientFitted, batch: Batch) -> None:
-    """Sets the starting values of a model from some training rows."""
-    if batch.condition is not None:
-        model.remember_conditions(batch.condition)
-    model.initialize(batch)
+    """Sets the starting values of a model from some training rows.
+
+    Raises:
+        Diverged: if they are not finite; the model is then as it was.
+    """
+    with all_or_nothing(model, [batch]):
+        if batch.condition is not None:
+            model.remember_conditions(batch.condition)
+        model.initialize(batch)

@@ -17,6 +17,7 @@ from likely.rng import permutation, preserved, restart
 from likely.training.config import TrainConfig
 from likely.training.descent import Store, Task, descend, starting_rows
 from likely.training.greedy import descend_by_layers
+from likely.training.guard import all_or_nothing
 from likely.training.history import History, Progress
 from likely.training.interrupts import stop_requests
 from likely.training.plan import choose_device
@@ -121,7 +122,9 @@ def _solve(
             condition = starting_rows(feed, taught, config, device).condition
         if condition is not None:  # the model says what it lacks
             model.remember_conditions(condition)
-    model.solve(_Passes(feed, taught.train, config.seed, device))
+    passes = _Passes(feed, taught.train, config.seed, device)
+    with all_or_nothing(model, passes):
+        model.solve(passes)
     model.eval()
     seconds = time.monotonic() - start
     report(Progress(1, 1, seconds, 0.0, {}))
