@@ -59,14 +59,15 @@ def classes_of(x, n_classes=N_CLASSES):
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
-def test_starting_rows_come_in_random_order_and_with_their_own_conditions(in_memory):
+def test_starting_rows_come_in_random_order_and_with_their_own_conditions(in_memory, monkeypatch):
+    monkeypatch.setattr("likely.training.descent.N_INITIALIZE", 3000)
     feed = sorted_rows()
     read = []
     feed.load = lambda ids: read.append(ids) or TensorFeed.load(feed, ids)
     feed.in_memory = in_memory
     split = split_rows(5000, 0, calibration=0, test=0)
     with preserved():
-        batch, again = (starting_rows(feed, split, TrainConfig(), torch.device("cpu"), 3000) for _ in range(2))
+        batch, again = (starting_rows(feed, split, TrainConfig(), torch.device("cpu")) for _ in range(2))
     torch.testing.assert_close(batch.x[:, 0].long(), batch.condition.argmax(1))
     assert len(batch.x.unique(dim=0)) == 3000
     for first in (64, 500, 3000):
