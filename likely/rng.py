@@ -23,6 +23,17 @@ def permutation(n: int, *key: int | str) -> np.ndarray:
     return np.random.Generator(np.random.Philox(derive(*key))).permutation(n)
 
 
+def some_of(n: int, most: int, *key: int | str) -> np.ndarray:
+    """At most so many of the numbers 0 to n - 1, drawn at random and in random order: a pure function of `key`.
+
+    Rows often come sorted, by class or by time: whoever looks at some of them looks at these, never at the first ones.
+
+    Returns:
+        (min(n, most),) int64, each number once.
+    """
+    return permutation(n, *key)[:most]
+
+
 @contextlib.contextmanager
 def preserved() -> Iterator[None]:
     """Puts torch's global generators back as they were, whatever happens inside."""

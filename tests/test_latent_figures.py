@@ -110,7 +110,7 @@ def test_a_bound_that_is_loose_is_said_to_be(healthy, monkeypatch):
 
 
 def test_chains_that_have_not_arrived_check_nothing(healthy, monkeypatch):
-    monkeypatch.setattr(latent_module, "ANNEALING", Annealing(8, 3, 1))
+    monkeypatch.setattr(latent_module, "ANNEALING", Annealing(4, 3, 1))
     assert "check nothing" in judged(healthy, BITS[1000:1100]).verdicts[1]
 
 

@@ -145,10 +145,11 @@ def test_the_report_shows_images_damaged_restored_and_as_they_were(corruption):
     assert len(sources) == 24
     assert str(corruption) in shown
     (alt, left), (_, restored), (last, original) = sources[:3]
-    assert alt == "row 200, damaged"  # of the test part
-    assert last == "row 200, as it was"
+    row = int(re.fullmatch("row ([0-9]+), damaged", alt)[1])
+    assert 200 <= row < N  # of the test part
+    assert last == f"row {row}, as it was"
     pixels = [Image.open(io.BytesIO(base64.b64decode(each))) for each in (left, restored, original)]
-    np.testing.assert_array_equal(np.asarray(pixels[2]), data[200])
+    np.testing.assert_array_equal(np.asarray(pixels[2]), data[row])
     assert (pixels[0].mode == "RGBA") == isinstance(corruption, Erasing)  # what is missing is transparent
 
 
@@ -191,7 +192,7 @@ def test_a_model_that_imputes_stands_beside_column_means(imputing):
     own, _, means = figure.values
     assert (own, means) == ("vae", "column means")
     assert abs(figure.values["column means"] - 1) < 4 * figure.errors["column means"]
-    assert figure.values["vae"] < 0.3  # six columns of two numbers
+    assert figure.values["vae"] < 0.5  # six columns of two numbers
     assert "Erasing(probability=0.2" in figure.note
     assert sentence.startswith("Restores test rows better")
 

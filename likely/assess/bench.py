@@ -11,7 +11,7 @@ from torch import Tensor
 from likely.contract import Encoder, Model
 from likely.data import Source
 from likely.data.split import Split
-from likely.data.subset import Subset
+from likely.data.subset import some_rows
 from likely.fitted import Fitted
 from likely.fitting import Recipe, fit_rows
 from likely.registry import Spec
@@ -64,12 +64,12 @@ class Bench:
     @functools.cached_property
     def some_test(self) -> Source:
         """As many test rows as can be looked at value by value."""
-        return some_rows(self.test, self.schema.n_values)
+        return rows_to_look_at(self.test, self.schema.n_values)
 
     @functools.cached_property
     def some_train(self) -> Source | None:
         """As many training rows."""
-        return None if self.train is None else some_rows(self.train, self.schema.n_values)
+        return None if self.train is None else rows_to_look_at(self.train, self.schema.n_values)
 
     def draws(self, fitted: Fitted) -> Tensor:
         """New rows as a sampler gives them, for whoever judges samples: (n, *x_shape), those without finite values out.
@@ -103,12 +103,6 @@ class Bench:
         return np.asarray(fitted.reconstruct(source), np.float64)
 
 
-def some_rows(source: Source, n_values: int) -> Source:
-    """At most MAX_ROWS rows and MAX_VALUES values of a source, evenly spread."""
-    return spread_rows(source, min(len(source), MAX_ROWS, max(1, MAX_VALUES // n_values)))
-
-
-def spread_rows(source: Source, most: int) -> Source:
-    """At most so many rows of a source, evenly spread."""
-    ids = np.unique(np.linspace(0, len(source) - 1, most).round().astype(np.int64))
-    return source if len(ids) == len(source) else Subset(source, ids)
+def rows_to_look_at(source: Source, n_values: int) -> Source:
+    """At most MAX_ROWS rows and MAX_VALUES values of a source, drawn at random."""
+    return some_rows(source, min(MAX_ROWS, max(1, MAX_VALUES // n_values)))

@@ -5,9 +5,10 @@ import math
 import numpy as np
 import torch
 
-from likely.assess.bench import MEANS, Bench, spread_rows
+from likely.assess.bench import MEANS, Bench
 from likely.contract import AnnealedEnergy, Density, Model
 from likely.data import Schema, Source
+from likely.data.subset import some_rows
 from likely.evaluation import Figure, bits_per_dim, mean_with_error
 from likely.fitted import Fitted
 from likely.tasks import DENSITY_SAMPLES, how_estimated, rows_enough
@@ -25,7 +26,7 @@ def density(bench: Bench) -> list[Figure]:
     # Of categories PPCA would give a density, as if they were numbers, which compares with no probability.
     beside = {} if bench.schema.has_categorical else bench.baseline("ppca")
     models = {bench.name: bench.fitted} | beside
-    test = spread_rows(bench.test, rows_enough(bench.model, len(bench.test)))
+    test = some_rows(bench.test, rows_enough(bench.model, len(bench.test)))
     log_p = {row: _log_prob(fitted, test, constant) for row, fitted in models.items()}
     marks = {row: fitted.density_mark for row, fitted in models.items()}
     if bench.some_train is not None:

@@ -5,14 +5,13 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from likely.assess.bench import Bench
 from likely.contract import LatentDensity
 from likely.data import Source
-from likely.data.subset import Subset
+from likely.data.subset import some_rows
 from likely.evaluation import Figure, mean_with_error
 from likely.fitted import Fitted, one_hot
 from likely.tasks.annealing import Annealing, annealed_estimate
@@ -55,7 +54,7 @@ def latent(bench: Bench) -> Latent:
         return Latent()
     if model.condition_shape is not None and bench.test.labels is None:
         return Latent()
-    use = use_of(bench.fitted, _some(bench.test, N_ROWS))
+    use = use_of(bench.fitted, some_rows(bench.test, N_ROWS))
     figures, verdicts = [*_code_figures(bench.name, use)], [code_in_words(use)]
     check = _Check(bench)
     figures += check.figures()
@@ -108,7 +107,7 @@ class _Check:
     def __init__(self, bench: Bench) -> None:
         fitted, self.name = bench.fitted, bench.name
         assert isinstance(fitted.model, LatentDensity)
-        rows = _some(bench.test, N_CHECKED)
+        rows = some_rows(bench.test, N_CHECKED)
         with _still(fitted):
             x, condition = _seen(fitted, rows)
             self.shift = float(bench.schema.log_det(x.cpu()).mean()) if fitted.continuous else 0.0
@@ -198,13 +197,6 @@ def _operations(model: LatentDensity, x: Tensor, condition: Tensor | None) -> in
         model.log_likelihood(x, z, condition)
         model.log_prior(z)
     return int(counter.get_total_flops())
-
-
-def _some(source: Source, n: int) -> Source:
-    """At most n rows, evenly spread."""
-    if len(source) <= n:
-        return source
-    return Subset(source, np.linspace(0, len(source) - 1, n).round().astype(np.int64))
 
 
 def _seen(fitted: Fitted, rows: Source) -> tuple[Tensor, Tensor | None]:

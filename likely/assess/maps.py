@@ -9,7 +9,7 @@ import numpy as np
 from likely.assess.bench import Bench
 from likely.contract import Encoder
 from likely.data import Source
-from likely.data.subset import Subset
+from likely.data.subset import some_rows
 from likely.errors import UserError
 from likely.evaluation import EMBEDDINGS, Embedding, embed_tsne
 
@@ -72,10 +72,9 @@ class Maps:
         return self.rows if self.bench.some_train is None else self.paired(self.bench.some_train, MAX_PAIRED_ROWS)
 
     def paired(self, source: Source, most: int, products: int = MAX_PRODUCTS) -> Source:
-        """As many rows of a source as can be looked at pair by pair, evenly spread."""
+        """As many rows of a source as can be looked at pair by pair, drawn at random."""
         width = max(1, self.bench.schema.n_values, self.bench.z_size)
-        n = min(len(source), most, max(3, math.isqrt(products // width)))
-        return Subset(source, np.unique(np.linspace(0, len(source) - 1, n).round().astype(np.int64)))
+        return some_rows(source, min(most, max(3, math.isqrt(products // width))))
 
     def raw(self, source: Source) -> np.ndarray:
         """Rows as the model sees them, flat: (n, d) float64; what is missing is 0, the mean of a column."""

@@ -22,7 +22,7 @@ from likely.evaluation import (
     two_sample_test,
 )
 from likely.fitted import Fitted
-from likely.rng import permutation, preserved, restart
+from likely.rng import permutation, preserved, restart, some_of
 
 MAX_PAIRED = 1_000
 """Every pair of rows is looked at: at most so many of a kind. Means and covariances take all that there are."""
@@ -61,10 +61,10 @@ class RealRows:
 
     def __init__(self, fitted: Fitted, test: Source, train: Source, n: int, *, n_seen: int | None = None) -> None:
         order = permutation(len(train), "floor")
-        others = Subset(train, np.sort(order[n:]))
+        others = Subset(train, order[n:])
         learned = as_given(fitted, others)
-        self.test = as_given(fitted, Subset(test, np.sort(permutation(len(test), "judged")[:n])))
-        self.floor = as_given(fitted, Subset(train, np.sort(order[:n])))
+        self.test = as_given(fitted, Subset(test, some_of(len(test), n, "judged")))
+        self.floor = as_given(fitted, Subset(train, order[:n]))
         self.space: Space = pinned_space(learned, others.labels, n_seen=n_seen)
         self.class_shares = self.shares(torch.cat([self.test, self.floor, learned]))
 

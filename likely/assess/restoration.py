@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from likely.assess.bench import MEANS, Bench, some_rows
+from likely.assess.bench import MEANS, Bench, rows_to_look_at
 from likely.assess.rows import mean_figure
 from likely.contract import ImputesMissing, Model, Operator, Reconstructor, Restorer, Sequential
 from likely.corruptions import Corruption, Erasing, Truncation, finish, start
 from likely.data import Schema, Source
-from likely.data.subset import Subset
+from likely.data.subset import some_rows
 from likely.evaluation import Figure, mse, psnr
 from likely.fitted import Fitted
 from likely.rng import preserved, restart
@@ -110,12 +110,11 @@ def restoration(bench: Bench) -> list[Figure]:
     """
     if isinstance(bench.model, Sequential):
         return []
-    rows = some_rows(bench.test, max(1, bench.schema.n_values))
+    rows = rows_to_look_at(bench.test, max(1, bench.schema.n_values))
     imputes = isinstance(bench.model, ImputesMissing)
     n_values = MAX_IMPUTED_VALUES if imputes else MAX_RESTORED_VALUES
     most = max(1, min(N_RESTORED, n_values // max(1, bench.schema.n_values)))
-    rows = rows if len(rows) <= most else Subset(rows, torch.linspace(0, len(rows) - 1, most).long().numpy())
-    found = damage(bench.fitted, rows)
+    found = damage(bench.fitted, some_rows(rows, most))
     if found is None:
         return []
     guesses = {bench.name: found.restored} | _by_pca(bench, found)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from likely.boltzmann.machine import Machine
+from likely.contract import drawn_rows
 
 
 class Learning(abc.ABC):
@@ -98,8 +99,8 @@ class _Chains(NegativePhase):
     @torch.no_grad()
     def start(self, machine: Machine, v: Tensor) -> None:
         hidden = self.get_buffer("hidden")
-        rows = torch.arange(hidden[..., 0].numel(), device=v.device) % len(v)
-        hidden.copy_(machine.draw_hidden(machine.hidden_logits(v[rows])).view_as(hidden))
+        rows = drawn_rows(v, hidden[..., 0].numel(), "chains")
+        hidden.copy_(machine.draw_hidden(machine.hidden_logits(rows)).view_as(hidden))
 
     def move(self) -> None:
         if self.coming is not None:

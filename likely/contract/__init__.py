@@ -31,7 +31,7 @@ from likely.contract.drawing import (
     TakesMissing,
 )
 from likely.contract.fitting import ClosedFormFitted, GradientFitted, Layered, NoHeldOutObjective, Stacked
-from likely.contract.model import Batch, Model, Objective, Operator, Player, Shape, repeated
+from likely.contract.model import Batch, Model, Objective, Operator, Player, Shape, drawn_rows, repeated
 
 CAPABILITIES: tuple[type[Model], ...] = (
     Encoder,
@@ -82,5 +82,6 @@ __all__ = [
     "Shape",
     "Stacked",
     "TakesMissing",
+    "drawn_rows",
     "repeated",
 ]

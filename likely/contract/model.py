@@ -10,6 +10,8 @@ from typing import Any, NamedTuple, Protocol, TypeVar, final
 import torch
 from torch import Tensor, nn
 
+from likely.rng import some_of
+
 Shape = tuple[int, ...]
 Rows = TypeVar("Rows", Tensor, Tensor | None)
 
@@ -71,9 +73,8 @@ class Model(nn.Module, abc.ABC):
 
     @final
     def remember_conditions(self, conditions: Tensor) -> None:
-        """Keeps (batch, *condition_shape) training conditions to draw from, repeated to fill the memory."""
-        rows = torch.arange(N_SEEN_CONDITIONS, device=conditions.device) % len(conditions)
-        self.get_buffer("seen_conditions").copy_(conditions[rows])
+        """Keeps some of (batch, *condition_shape) training conditions to draw from, in whatever order they come."""
+        self.get_buffer("seen_conditions").copy_(drawn_rows(conditions, N_SEEN_CONDITIONS, "conditions"))
 
     @final
     def draw_conditions(self, n: int) -> Tensor | None:
@@ -105,6 +106,15 @@ class Model(nn.Module, abc.ABC):
         elif condition.shape != (n_rows, *self.condition_shape):
             wanted, got = (n_rows, *self.condition_shape), tuple(condition.shape)
             raise ValueError(f"{model}: condition must have shape {wanted}, got {got}")
+
+
+def drawn_rows(rows: Tensor, n: int, *key: int | str) -> Tensor:
+    """n of some rows (m, ...), drawn at random: no order that they come in makes some of them more likely than others.
+
+    Where n is larger than m, each row comes n // m times, or once more. A pure function of rows, n and key.
+    """
+    order = torch.from_numpy(some_of(len(rows), n, *key)).to(rows.device)
+    return rows[order[torch.arange(n, device=rows.device) % len(order)]]
 
 
 def repeated(rows: Rows, k: int) -> Rows:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from likely.data.source import Rows, Source
+from likely.rng import some_of
 
 
 class Subset(Source):
@@ -34,3 +35,8 @@ class Subset(Source):
         content = hashlib.blake2b(self.source.digest().encode(), digest_size=16)
         content.update(np.ascontiguousarray(self.ids).tobytes())
         return content.hexdigest()
+
+
+def some_rows(source: Source, most: int) -> Source:
+    """At most so many rows of a source, drawn at random, the same at each call; the source itself if it has no more."""
+    return source if len(source) <= most else Subset(source, some_of(len(source), most, "some rows"))

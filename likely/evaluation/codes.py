@@ -12,8 +12,10 @@ from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from likely.rng import some_of
+
 MAX_TRAIN_ROWS = 10_000
-"""Classifiers learn from at most so many codes, evenly spaced over those given: they are a gauge, not a product."""
+"""Classifiers learn from at most so many codes, drawn at random of those given: they are a gauge, not a product."""
 
 
 def linear_probe_accuracy(
@@ -22,7 +24,7 @@ def linear_probe_accuracy(
     """Share of test rows whose label a logistic regression tells from the standardized code.
 
     Args:
-        train_codes: (n, ...), flattened here; at most 10,000 of them are used, evenly spaced.
+        train_codes: (n, ...), flattened here; at most 10,000 of them are used, drawn at random.
         train_labels: (n,), numbers or strings.
         test_codes: (m, ...).
         test_labels: (m,).
@@ -45,7 +47,7 @@ def nearest_neighbor_accuracy(
     """Share of test rows whose label the k nearest training codes agree on, each dimension standardized.
 
     Args:
-        train_codes: (n, ...), flattened here; at most 10,000 of them are used, evenly spaced.
+        train_codes: (n, ...), flattened here; at most 10,000 of them are used, drawn at random.
         train_labels: (n,), numbers or strings.
         test_codes: (m, ...).
         test_labels: (m,).
@@ -67,7 +69,7 @@ def leave_one_out_accuracy(codes: ArrayLike, labels: ArrayLike, *, k: int = 5) -
     It is `nearest_neighbor_accuracy` for codes that cannot be had for new rows.
 
     Args:
-        codes: (n, ...), flattened here; at most 10,000 of them are used, evenly spaced.
+        codes: (n, ...), flattened here; at most 10,000 of them are used, drawn at random.
         labels: (n,), numbers or strings.
         k: how many neighbors vote; fewer where there are fewer rows.
 
@@ -80,7 +82,7 @@ def leave_one_out_accuracy(codes: ArrayLike, labels: ArrayLike, *, k: int = 5) -
     x, y = _checked("test", codes, labels)
     if len(x) < 2 or len(np.unique(y)) < 2:
         raise ValueError(f"labels of at least 2 classes are needed, got {len(np.unique(y))}")
-    kept = _evenly(len(x))
+    kept = _some(len(x))
     classes, y = np.unique(y[kept], return_inverse=True)
     scaled = StandardScaler().fit_transform(x[kept])
     nearest = NearestNeighbors(n_neighbors=min(k, len(kept) - 1)).fit(scaled).kneighbors(return_distance=False)
@@ -104,14 +106,14 @@ def _accuracy(
     test_x, test_y = _checked("test", test_codes, test_labels)
     if len(np.unique(labels)) < 2:
         raise ValueError(f"labels of at least 2 classes are needed, got {len(np.unique(labels))}")
-    kept = _evenly(len(x))
+    kept = _some(len(x))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a gauge may stop a little early
         return float(make_pipeline(StandardScaler(), classifier).fit(x[kept], labels[kept]).score(test_x, test_y))
 
 
-def _evenly(n: int) -> np.ndarray:
-    return np.unique(np.linspace(0, n - 1, min(n, MAX_TRAIN_ROWS)).round().astype(np.int64))
+def _some(n: int) -> np.ndarray:
+    return some_of(n, MAX_TRAIN_ROWS, "gauge")
 
 
 def _checked(part: str, codes: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

@@ -8,9 +8,10 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from likely.evaluation.density import Estimate
+from likely.rng import some_of
 
 MAX_MEDIAN_ROWS = 1_000
-"""The bandwidth is taken from at most so many rows, evenly spread."""
+"""The bandwidth is taken from at most so many rows, drawn at random."""
 
 
 def kernel_mmd(x: ArrayLike, y: ArrayLike, *, bandwidth: float | None = None) -> Estimate:
@@ -46,7 +47,7 @@ def kernel_mmd(x: ArrayLike, y: ArrayLike, *, bandwidth: float | None = None) ->
 
 def median_distance(rows: Tensor) -> float:
     """The median distance of two rows (n, d), of those that differ where the median is 0; 1 where all are equal."""
-    some = rows[torch.linspace(0, len(rows) - 1, min(len(rows), MAX_MEDIAN_ROWS)).round().long()]
+    some = rows[torch.from_numpy(some_of(len(rows), MAX_MEDIAN_ROWS, "median distance"))]
     distances = torch.pdist(some)
     median = float(distances.median()) if len(distances) else 0.0
     apart = distances[distances > 0]

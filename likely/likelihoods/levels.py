@@ -73,8 +73,10 @@ class _Levels(Distribution):
         return draw_index(self.log_p, sample_shape) / (self.levels - 1)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        level = (value * (self.levels - 1)).round().long()
-        return self.log_p.gather(1, level.unsqueeze(1)).squeeze(1)
+        level = (value * (self.levels - 1)).round()
+        known = level.nan_to_num(nan=0.0).clamp(0, self.levels - 1)
+        log_p = self.log_p.gather(1, known.long().unsqueeze(1)).squeeze(1)
+        return torch.where(level == known, log_p, -math.inf)  # what is no level has no probability
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from likely.contract import (
     Operator,
     Reconstructor,
     Shape,
+    drawn_rows,
     repeated,
 )
 from likely.corruptions import Corruption, GaussianNoise, SaltAndPepper, missing_values, start
@@ -111,7 +112,7 @@ class GSN(GradientFitted, Encoder, Decoder, Reconstructor, MarkovSampler, Impute
 
     def initialize(self, batch: Batch) -> None:
         """Keeps some values of each place, in an order of its own, so that no row of the memory is a training row."""
-        rows = batch.x[torch.arange(N_MARGINAL, device=batch.x.device) % len(batch.x)]
+        rows = drawn_rows(batch.x, N_MARGINAL, "marginals")
         order = torch.rand(rows.flatten(1).shape, device=rows.device).argsort(0)
         self.get_buffer("marginals").copy_(self._of_rows(rows, order))
 
@@ -136,7 +137,8 @@ class GSN(GradientFitted, Encoder, Decoder, Reconstructor, MarkovSampler, Impute
             costs.append(-self.observation(raw).log_prob(x))
             if step + 1 < self.walkback:
                 with torch.no_grad():
-                    state = self.ordinary(raw.detach()).sample().to(x.dtype)
+                    # Where raw is not finite the cost says so; drawing from it would be an error.
+                    state = self.ordinary(raw.detach().nan_to_num()).sample().to(x.dtype)
         total = torch.stack(costs).sum(0)
         return Objective(total, {"distortion": costs[0]} | ({"walkback": total - costs[0]} if costs[1:] else {}))
 

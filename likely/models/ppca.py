@@ -49,7 +49,7 @@ class PPCA(ClosedFormFitted, Encoder, Decoder, Reconstructor, Sampler, ExactDens
         self.mean.copy_(found.mean)
         self.components.copy_(found.components)
         self.variances.copy_(found.variances.clamp_min(noise if self.z_size < len(found.mean) else 0))
-        self.noise_variance.fill_(noise)
+        self.noise_variance.copy_(torch.tensor(noise, dtype=torch.float64))  # beyond float32 it becomes infinite
 
     @property
     def _scales(self) -> Tensor:

@@ -8,7 +8,7 @@ import numpy as np
 
 from likely.contract import Decoder, Encoder, LatentDensity, Sampler
 from likely.data import Source
-from likely.data.subset import Subset
+from likely.data.subset import Subset, some_rows
 from likely.exploring import interpolate, manifold, relabel, traverse
 from likely.fitted import Fitted
 from likely.report.contents import Path, Plane, Tiles
@@ -64,7 +64,7 @@ def traversals(fitted: Fitted, test: Source, plain: Plain) -> Tiles | None:
     """The test row nearest to the middle of all codes, with the most active values of its code moved one by one."""
     if not _explorable(fitted, test) or len(test) < 2:
         return None
-    model, known = fitted.model, _evenly(test, N_KNOWN)
+    model, known = fitted.model, some_rows(test, N_KNOWN)
     codes = fitted.encode(known).reshape(len(known), -1).astype(np.float64)
     has_prior = isinstance(model, LatentDensity)
     scale = fitted.ask(lambda: spread(model)).flatten().double().numpy() if has_prior else codes.std(0)
@@ -161,7 +161,3 @@ def _explorable(fitted: Fitted, test: Source) -> bool:
     if not (isinstance(model, Encoder) and isinstance(model, Decoder)) or not len(test):
         return False
     return model.condition_shape is None or test.labels is not None
-
-
-def _evenly(source: Source, n: int) -> Source:
-    return Subset(source, np.unique(np.linspace(0, len(source) - 1, min(n, len(source))).round().astype(np.int64)))

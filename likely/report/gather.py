@@ -11,7 +11,7 @@ import pyarrow
 from sklearn.decomposition import PCA
 
 import likely
-from likely.assess.bench import Bench
+from likely.assess.bench import MAX_ROWS, Bench
 from likely.assess.maps import MIN_ROWS, Maps
 from likely.contract import (
     BoundedDensity,
@@ -25,11 +25,12 @@ from likely.contract import (
     Sampler,
 )
 from likely.data import Source, describe
-from likely.data.subset import Subset
+from likely.data.subset import Subset, some_rows
 from likely.evaluation import EMBEDDINGS, Assessment, Embedding, embed_tsne, find_copies, mse
 from likely.fitted import DEFAULT_FALSE_ALARM_RATE, Fitted
 from likely.report import chains, exploration, latent, restorations
 from likely.report.contents import Codes, Reconstructions, ReportData, Restorations, Samples, ScoreSummary
+from likely.rng import some_of
 
 N_SHOWN = 8
 """Rows of each kind that a picture shows."""
@@ -148,8 +149,8 @@ class _Seen:
 
     def __init__(self, fitted: Fitted, parts: ReportParts) -> None:
         self.fitted, self.parts, self.schema = fitted, parts, fitted.schema
-        chosen = np.linspace(0, len(parts.test) - 1, min(len(parts.test), N_LOOKED_AT)).round().astype(np.int64)
-        self.ids = parts.test[np.unique(chosen)]
+        # In random order: the first of them, which pictures show, are no more of one kind than the others.
+        self.ids = parts.test[some_of(len(parts.test), N_LOOKED_AT, "some rows")]
         self.test = Subset(parts.source, self.ids)
 
     def can(self, capability: type) -> bool:
@@ -178,8 +179,7 @@ class _Seen:
     def restorations(self) -> Restorations | None:
         if not self.can(Restorer):
             return None
-        shown = np.unique(np.linspace(0, len(self.ids) - 1, N_SHOWN).round().astype(np.int64))
-        return restorations.gathered(self.fitted, Subset(self.test, shown), self.plain)
+        return restorations.gathered(self.fitted, some_rows(self.test, N_SHOWN), self.plain)
 
     def column_errors(self) -> dict[str, float]:
         """Root mean squared error by column, in its standard deviations."""
@@ -197,7 +197,7 @@ class _Seen:
         if self.schema.missing or not len(self.parts.train):
             return Samples(self.plain(rows))
         drawn = seen.double().numpy()
-        some = self.parts.train[:: max(1, len(self.parts.train) // 10_000)]
+        some = self.parts.train[some_of(len(self.parts.train), MAX_ROWS, "some rows")]
         training = self.fitted.see(Subset(self.parts.source, some)).double().numpy()
         found = find_copies(drawn, self.fitted.see(self.test).double().numpy(), training)
         return Samples(

@@ -45,13 +45,13 @@ def gathered(fitted: Fitted, rows: Source, plain: Callable[[Any], np.ndarray]) -
 
 
 def _with_gaps(schema: Schema, rows: np.ndarray, x: Tensor) -> np.ndarray:
-    """Rows of a table with NaN in the cells that are missing, categories too."""
+    """Rows of a table with NaN in the cells of which something is missing, categories too."""
     if schema.kind != "table":
         return rows
     start = 0
     for i, column in enumerate(schema.columns):
-        if column.width:
-            rows[x[:, start].isnan().numpy(), i] = math.nan
+        # Of a category that is half gone nobody can say what is left.
+        rows[x[:, start : start + column.width].isnan().any(1).numpy(), i] = math.nan
         start += column.width
     return rows
 

@@ -34,7 +34,8 @@ class TrainConfig:
     device: str = "auto"
     """"auto", "cpu", "cuda" or "cuda:1"."""
     precision: Literal["auto", "float32", "bfloat16", "float64"] = "auto"
-    """Of the networks; "auto" measures whether bfloat16 pays. Likelihoods are never below float32."""
+    """Of the networks; "auto" is bfloat16 for large ones where the hardware multiplies in it (AMX, tensor cores), else
+    float32, so that one seed on one kind of machine gives one result. Likelihoods are never below float32."""
     checkpoint_every: float = 60.0
     """Seconds between two checkpoints, where there is a place for them."""
     checkpoint_steps: int | None = None

@@ -12,9 +12,10 @@ from likely.contract import Batch, GradientFitted
 from likely.data.feed import Feed
 from likely.data.split import Split
 from likely.errors import Interrupted
-from likely.rng import permutation, restart
+from likely.rng import restart, some_of
 from likely.training.clock import Clock
 from likely.training.config import TrainConfig
+from likely.training.guard import all_or_nothing
 from likely.training.history import History, Progress
 from likely.training.interrupts import StopRequest
 from likely.training.order import ids_by_batch
@@ -112,26 +113,32 @@ def _go(run: Run, clock: Clock, task: Task) -> None:
 def _begin(run: Run, started: bool) -> None:
     """Sets starting values, chooses the precision and the length, and validates before the first step."""
     config, train_ids = run.config, run.split.train
-    batch = starting_rows(run.feed, run.split, config, run.device, run.batch_size if started else N_INITIALIZE)
     if not started:
-        start(run.model, batch)
+        start(run.model, starting_rows(run.feed, run.split, config, run.device))
         run.keep()
-    rows = Batch(batch.x[: run.batch_size], None if batch.condition is None else batch.condition[: run.batch_size])
-    run.precision = choose_precision(config, run.model, rows)
+    run.precision = choose_precision(config, run.model, run.batch_size)
     if config.time_limit is None:
         run.set_length(choose_total_steps(config, len(train_ids), run.batch_size * run.batches_per_step))
     run.validate()
 
 
-def starting_rows(feed: Feed, split: Split, config: TrainConfig, device: torch.device, n: int = N_INITIALIZE) -> Batch:
-    """Some training rows, at most n, the same for the same seed."""
+def starting_rows(feed: Feed, split: Split, config: TrainConfig, device: torch.device) -> Batch:
+    """Some training rows, drawn at random and in random order, the same for the same seed."""
     restart(config.seed, "initialize")
-    some = np.sort(split.train[permutation(len(split.train), config.seed, "initialize")[:n]])
-    return feed.ready(feed.load(some), device)
+    chosen = split.train[some_of(len(split.train), N_INITIALIZE, config.seed, "initialize")]
+    rising = np.sort(chosen)  # files are read in the order in which they lie
+    x, condition = feed.load(rising)
+    order = torch.from_numpy(np.searchsorted(rising, chosen))
+    return feed.ready(Batch(x[order], None if condition is None else condition[order]), device)
 
 
 def start(model: GradientFitted, batch: Batch) -> None:
-    """Sets the starting values of a model from some training rows."""
-    if batch.condition is not None:
-        model.remember_conditions(batch.condition)
-    model.initialize(batch)
+    """Sets the starting values of a model from some training rows.
+
+    Raises:
+        Diverged: if they are not finite; the model is then as it was.
+    """
+    with all_or_nothing(model, [batch]):
+        if batch.condition is not None:
+            model.remember_conditions(batch.condition)
+        model.initialize(batch)

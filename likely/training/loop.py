@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -12,10 +13,11 @@ from likely.contract import Batch, ClosedFormFitted, GradientFitted, Layered, Mo
 from likely.data.feed import Feed, TensorFeed
 from likely.data.split import Split, split_rows
 from likely.errors import UserError
-from likely.rng import preserved, restart
+from likely.rng import permutation, preserved, restart
 from likely.training.config import TrainConfig
-from likely.training.descent import Store, Task, descend
+from likely.training.descent import Store, Task, descend, starting_rows
 from likely.training.greedy import descend_by_layers
+from likely.training.guard import all_or_nothing
 from likely.training.history import History, Progress
 from likely.training.interrupts import stop_requests
 from likely.training.plan import choose_device
@@ -92,10 +94,14 @@ def _left_in_order(model: Model) -> Iterator[None]:
 
 
 class _Passes:
-    """The rows of some ids in batches, as often as they are gone through, with the same draws each time."""
+    """The rows of some ids in batches, as often as they are gone through, with the same draws each time.
+
+    They come in random order, so that a batch is a sample of them all: the first one may serve to begin with.
+    """
 
     def __init__(self, feed: Feed, ids: np.ndarray, seed: int, device: torch.device) -> None:
-        self.feed, self.ids, self.seed, self.device = feed, ids, seed, device
+        self.feed, self.seed, self.device = feed, seed, device
+        self.ids = ids[permutation(len(ids), seed, "closed form")]
 
     def __iter__(self) -> Iterator[Batch]:
         with preserved():
@@ -110,8 +116,15 @@ def _solve(
     start = time.monotonic()
     device = next(model.buffers()).device
     # Nothing is chosen on held-out rows, so the validation rows teach as well.
-    ids = np.union1d(split.train, split.validation)
-    model.solve(_Passes(feed, ids, config.seed, device))
+    taught = replace(split, train=np.union1d(split.train, split.validation))
+    if model.condition_shape is not None:
+        with preserved():
+            condition = starting_rows(feed, taught, config, device).condition
+        if condition is not None:  # the model says what it lacks
+            model.remember_conditions(condition)
+    passes = _Passes(feed, taught.train, config.seed, device)
+    with all_or_nothing(model, passes):
+        model.solve(passes)
     model.eval()
     seconds = time.monotonic() - start
     report(Progress(1, 1, seconds, 0.0, {}))

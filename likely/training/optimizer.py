@@ -117,6 +117,8 @@ def learning_rate_share(step: int, total_steps: int, warmup: int) -> float:
 class Average:
     """An exponential moving average of a model's state; what is not floating-point is copied.
 
+    From the first step on that was not finite it stays as it is.
+
     Args:
         average: the tensors that it is kept in, by name.
         model: whose tensors are looked up here, once: they may move, but not be replaced by others.
@@ -129,11 +131,20 @@ class Average:
         self.kept, self.values = [own for own, _ in moving], [value for _, value in moving]
         self.copied = [pair for pair in pairs if not pair[1].is_floating_point()]
         self.decay = decay
+        self.goes_on: Tensor | None = None
 
     @torch.no_grad()
-    def move(self, step: int) -> None:
-        """Toward the model's present state; faster at first, so that the start is forgotten."""
+    def move(self, step: int, wrong: Tensor) -> None:
+        """Toward the model's present state; faster at first, so that the start is forgotten.
+
+        Args:
+            step: which, counted from 1.
+            wrong: (), 1.0 if it was not finite and the model is as it was before it, else 0.0; on the device.
+        """
+        self.goes_on = 1 - wrong if self.goes_on is None else self.goes_on * (1 - wrong)
         decay = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(self.kept, self.values, 1 - decay)
+        apart = torch._foreach_sub(self.values, self.kept)
+        torch._foreach_mul_(apart, (1 - decay) * self.goes_on)
+        torch._foreach_add_(self.kept, apart)
         for own, value in self.copied:
-            own.copy_(value)
+            own.copy_(torch.where(self.goes_on > 0, value, own))

@@ -13,8 +13,9 @@ from likely.contract import Batch, GradientFitted, NoHeldOutObjective, Objective
 from likely.data.feed import Feed
 from likely.data.split import Split
 from likely.errors import Diverged
-from likely.rng import restart
+from likely.rng import permutation, restart
 from likely.training.config import TrainConfig
+from likely.training.guard import Guard, sees_finite
 from likely.training.history import History
 from likely.training.identity import check_identity, identity_of
 from likely.training.optimizer import Average, PlayerOptimizer, learning_rate_share
@@ -27,6 +28,10 @@ ANNEAL_RATE = 0.3
 steps that led there, from this share of the highest rate: it finds what a plateau at a high rate hides."""
 
 VALIDATION_BATCH = 512
+
+SKIPPED = "skipped"
+PUT_BACK = "skipped, and put back"
+"""Before the names of the flags of a step: whether each player's was not finite; whether the whole was undone."""
 
 NUMBERS = (
     "step",
@@ -89,6 +94,11 @@ class Run:
         """Moves `best` where nothing held out chooses; made at the first step, when all starting values are set."""
         return Average(self.best, self.model)
 
+    @functools.cached_property
+    def guard(self) -> Guard:
+        """Undoes what moves beside the optimizers in a step that is not finite."""
+        return Guard(self.model, self.best)
+
     def set_length(self, total_steps: int) -> None:
         """Fixes the length of the schedule, and with it when to validate."""
         self.total_steps, self.interval = total_steps, self.interval_of(total_steps)
@@ -106,14 +116,18 @@ class Run:
         if not self.model.training:
             self.model.train()  # walks through all modules, which tiny networks would feel at every step
         restart(self.config.seed, "step", self.step)
+        self.guard.before_step()
         means: dict[str, Tensor] = {}
         for name, player in self.players.items():
             self._let_move(name)
             means |= _mean_of([self._move(name, next(batches)) for _ in range(player.steps)])
+        self.guard.before_after_step()
         self.model.after_step()
+        flags = [means[_named(SKIPPED, name)] for name in self.players]
+        means[PUT_BACK] = self.guard.settle(sum(flags[1:], flags[0]))
         self.step += 1
         if self.averages:
-            self.average.move(self.step)
+            self.average.move(self.step, means[PUT_BACK])
             self.best_step = self.step
         self.names = list(means)
         self.pending.append(torch.stack([value.float() for value in means.values()]))
@@ -122,7 +136,7 @@ class Run:
         """One step of one player; the objective it moved on, and whether it was skipped."""
         objective = self._objective(self.feed.ready(batch, self.device, training=True), player)
         skipped = self.optimizers[player].step(objective.total, self._share())
-        return {_named("skipped", player): skipped, **_means(objective, "train", player)}
+        return {_named(SKIPPED, player): skipped, **_means(objective, "train", player)}
 
     def _share(self) -> float:
         if self.anneal_from is None:
@@ -138,8 +152,14 @@ class Run:
                 parameter.requires_grad_(True)
 
     def _objective(self, batch: Batch, player: str) -> Objective:
-        with self.precision.context(self.device):
-            objective: Objective = self.model(batch.x, batch.condition, player)
+        try:
+            with self.precision.context(self.device):
+                objective: Objective = self.model(batch.x, batch.condition, player)
+        except (RuntimeError, ValueError) as error:
+            self.look()
+            if sees_finite(self.model, batch):
+                raise
+            raise self._diverged(self.step, "what the model was given") from error
         return objective
 
     # What the host looks at now and then.
@@ -153,21 +173,21 @@ class Run:
         if not self.pending:
             return
         seen = torch.stack(self.pending)
-        skipped = torch.tensor([name.startswith("skipped") for name in self.names], device=seen.device)
+        skipped = torch.tensor([name.startswith(SKIPPED) for name in self.names], device=seen.device)
         wrong = torch.where(skipped, seen > 0, ~seen.isfinite()).cpu()
         if wrong.any():
-            self._diverged(wrong)
+            at = int(wrong.any(1).nonzero()[0])
+            named = [name for name, bad in zip(self.names, wrong[at].tolist(), strict=True) if bad]
+            raise self._diverged(self.step - len(self.pending) + at, _blamed(named))
 
-    def _diverged(self, wrong: Tensor) -> None:
-        at = int(wrong.any(1).nonzero()[0])
-        named = [name for name, bad in zip(self.names, wrong[at].tolist(), strict=True) if bad]
-        terms = [name for name in named if not name.startswith("skipped")]
-        step = self.step - len(self.pending) + at
+    def _diverged(self, step: int, what: str) -> Diverged:
+        """The error of a step, counted from 0, at which something was not finite; puts the best weights back."""
         self.model.load_state_dict(self.best)
-        raise Diverged(
-            f"training stopped: {' and '.join(terms[-1:] or ['the gradient'])} was not finite at step {step + 1} "
-            f"(epoch {self._epoch(step):.1f}); the weights of step {self.best_step} are kept. Look for extreme values "
-            f"in the data, or set a learning_rate below {self.config.learning_rate:g}"
+        kept = step if self.averages else self.best_step  # an average stays as it is from that step on
+        return Diverged(
+            f"training stopped: {what} was not finite at step {step + 1} (epoch {self._epoch(step):.1f}); "
+            f"the weights of step {kept} are kept. Look for extreme values in the data, "
+            f"or set a learning_rate below {self.config.learning_rate:g}"
         )
 
     def _epoch(self, step: int) -> float:
@@ -178,7 +198,7 @@ class Run:
         start = time.monotonic()
         trained = torch.stack(self.pending).mean(0).tolist() if self.pending else []
         row = dict(zip(self.names, trained, strict=False)) | self._held_out()
-        row = {name: value for name, value in row.items() if not name.startswith("skipped")}
+        row = {name: value for name, value in row.items() if not name.startswith(SKIPPED)}
         head = {"step": self.step, "epoch": self._epoch(self.step), "seconds": self.seconds}
         self.rows.append(head | {"learning_rate": self.config.learning_rate * self._share()} | row)
         self.pending.clear()
@@ -192,6 +212,8 @@ class Run:
         self.model.eval()
         restart(self.config.seed, "validation")
         ids, sums = self.split.validation, dict[str, Tensor]()
+        # In random order: some terms compare the rows of a batch, and sorted ones would all be of one class.
+        ids = ids[permutation(len(ids), self.config.seed, "validation")]
         for batch in self.feed.batches(ids, max(self.batch_size, VALIDATION_BATCH)):
             rows = self.feed.ready(batch, self.device)
             for player in self.optimizers:
@@ -280,6 +302,12 @@ class Run:
             setattr(self, name, numbers[name])
         self.precision = Precision(*numbers["precision"])
         self.best_score = math.inf if numbers["best_score"] is None else numbers["best_score"]
+
+
+def _blamed(named: Sequence[str]) -> str:
+    """What was not finite, by the names of the numbers that say so."""
+    terms = [name for name in named if not name.startswith(SKIPPED)]
+    return terms[-1] if terms else "what moves beside the weights" if named == [PUT_BACK] else "the gradient"
 
 
 def _named(part: str, player: str, term: str = "") -> str:

@@ -89,11 +89,11 @@ class GaussianPath(nn.Module):
 
     def turned(self, directions: Tensor) -> Tensor:
         """Directions (batch, n) of rows as those of coordinates, neither moved nor scaled."""
-        return directions if self.rotation is None else directions @ self.rotation
+        return directions if self.rotation is None else _product(directions, self.rotation)
 
     def unturned(self, directions: Tensor) -> Tensor:
         """The inverse of `turned`."""
-        return directions if self.rotation is None else directions @ self.rotation.T
+        return directions if self.rotation is None else _product(directions, self.rotation.T)
 
     def log_det(self) -> Tensor:
         """(): log|det| of the map from rows to coordinates."""
@@ -112,6 +112,12 @@ class GaussianPath(nn.Module):
         spread = self.variances.sqrt()
         root = ((1 - t).square() + t.square() * self.variances).sqrt()
         return ((1 - t) * w_1 / spread - t * spread * w_0) / root
+
+
+def _product(directions: Tensor, rotation: Tensor) -> Tensor:
+    """In the precision of rows, whatever that of networks is: what they learn is a difference of coordinates."""
+    with torch.autocast(directions.device.type, enabled=False):
+        return directions @ rotation
 
 
 def _shrunk(variances: Tensor, n_rows: int) -> Tensor:

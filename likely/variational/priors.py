@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from likely.bijections import Bijection, Chain, Coupling
-from likely.contract import Shape
+from likely.contract import Shape, drawn_rows
 from likely.variational.posteriors import (
     LOG_TWO_PI,
     Diagonal,
@@ -177,8 +177,7 @@ class _VampPriorModule(PriorModule):
 
     @torch.no_grad()
     def start(self, x: Tensor) -> None:
-        chosen = torch.arange(len(self.pseudo_inputs), device=x.device) % len(x)
-        rows = x[chosen]
+        rows = drawn_rows(x, len(self.pseudo_inputs), "pseudo-inputs")
         # A little apart: where there are fewer rows than components, equal ones would stay equal.
         self.pseudo_inputs.copy_(rows + 0.01 * torch.randn_like(rows))
 

@@ -6,15 +6,19 @@ import pytest
 import torch
 from torch import nn
 
-from likely.contract import GradientFitted, NoHeldOutObjective, Objective, Player
+from likely.contract import Batch, GradientFitted, NoHeldOutObjective, Objective, Player, TakesMissing
 from likely.data.feed import TensorFeed
 from likely.data.split import split_rows
 from likely.errors import Diverged
+from likely.likelihoods import Categorical, DiscretizedLogisticMixture
+from likely.rng import preserved
 from likely.training import TrainConfig, train
+from likely.training.descent import start
 from likely.training.order import ids_by_batch
 from likely.training.plan import Precision
-from likely.training.run import Run
+from likely.training.run import PUT_BACK, SKIPPED, Run
 from tests.training.kinds import Memory, assert_same
+from tests.zoo import ZOO
 
 MARK = 77.0
 """A row of this is poison."""
@@ -214,3 +218,234 @@ def test_a_first_look_that_is_not_finite_is_no_reason_to_stop_under_a_time_limit
     history = train(Aging((3,), healthy=0), torch.zeros(100, 3), TrainConfig(time_limit=0.05, patience=1), split=SPLIT)
     assert history.rows[0]["step"] == 0
     assert len(history.rows) > 1
+
+
+# Every model: whatever moves beside the optimizer leaves no trace either.
+
+GRADIENT = [name for name, entry in ZOO.items() if issubclass(type(entry.make()), GradientFitted)]
+CLOSED = [name for name, entry in ZOO.items() if name not in GRADIENT]
+EXTREMES = (math.nan, math.inf, -math.inf, 1e38)
+
+
+def begun(name):
+    """A run over a model of the zoo in float32, started and two steps old, and the batches that follow."""
+    model, x = ZOO[name].model().float(), ZOO[name].x().float()
+    split = split_rows(len(x), 0, calibration=0, test=0)
+    with preserved():
+        run = Run(model, TensorFeed(x), split, TrainConfig(batch_size=8, learning_rate=1e-3), 8)
+        start(model, Batch(x[split.train]))
+        run.keep()
+        run.set_length(100)
+        stream = run.feed.stream(ids_by_batch(split.train, 8, 0, 0))
+        for _ in range(2):
+            run.advance(stream)
+    run.look()
+    return run, stream
+
+
+def poisoned(stream, value):
+    """The same batches, with a row in each of which a value is this."""
+    for batch in stream:
+        x = batch.x.clone()
+        x[3].view(-1)[0] = value
+        yield batch._replace(x=x)
+
+
+def named(tensors):
+    return {name: value.clone() for name, value in tensors.items()}
+
+
+def assert_finite(tensors):
+    assert not [name for name, value in tensors.items() if not value.isfinite().all()]
+
+
+@pytest.mark.parametrize("name", GRADIENT)
+def test_a_step_that_is_not_finite_leaves_no_trace_in_any_model(name):
+    run, stream = begun(name)
+    model = run.model
+    for value in EXTREMES:
+        before, optimized, best = named(model.state_dict()), whole(run), named(run.best)
+        with preserved():
+            run.advance(poisoned(stream, value))
+        flags = dict(zip(run.names, run.pending[-1].tolist(), strict=True))
+        wrong = flags[PUT_BACK] > 0
+        assert wrong or math.isfinite(sum(flags.values())), value
+        if math.isnan(value):
+            assert wrong != isinstance(model, TakesMissing)
+        assert_finite(model.state_dict())
+        assert_finite(run.best)
+        if not wrong:
+            run.look()
+            continue
+        # A player whose own step was finite has moved: what it makes does not depend on rows, say.
+        went = [player for player in run.players if not flags["/".join(filter(None, (SKIPPED, player)))]]
+        moved = {id(p) for player in went for p in run.players[player].parameters}
+        parameters = dict(model.named_parameters())
+        still = [key for key in before if key not in parameters or id(parameters[key]) not in moved]
+        assert_same({key: before[key] for key in still}, {key: model.state_dict()[key] for key in still})
+        assert_same(best, run.best)
+        if len(run.players) == 1:
+            assert_same(optimized, whole(run))
+        step = run.step
+        with preserved():  # steps that follow before the host looks change nothing of that
+            run.advance(stream)
+        with pytest.raises(Diverged, match=f"at step {step} "):
+            run.look()
+        assert_same(best, dict(model.state_dict()))
+        run.pending.clear()
+        run.__dict__.pop("average", None)
+
+
+@pytest.mark.parametrize("name", CLOSED)
+@pytest.mark.parametrize("value", [math.nan, math.inf, 1e200])
+def test_a_closed_form_of_extreme_rows_leaves_the_model_as_it_was(name, value):
+    model, x = ZOO[name].model(), ZOO[name].x()
+    before = named(model.state_dict())
+    x[3].view(-1)[0] = value
+    with pytest.raises(Diverged, match="extreme values"):
+        train(model, x)
+    assert_same(before, dict(model.state_dict()))
+
+
+@pytest.mark.parametrize("name", ["autoencoder", "flow-real-nvp", "gsn-real", "gan", "rbm-bits", "vae-mixture"])
+def test_starting_values_that_are_not_finite_leave_the_model_as_it_was(name):
+    model, x = ZOO[name].model().float(), ZOO[name].x().float()
+    before = named(model.state_dict())
+    x[:] = math.inf
+    with pytest.raises(Diverged, match="Look for extreme values in the data"):
+        train(model, x)
+    assert_same(before, dict(model.state_dict()))
+
+
+class Poisoning(TensorFeed):
+    """Hands out training batches, of which the k-th and those after it hold NaN."""
+
+    def __init__(self, x, first):
+        super().__init__(x)
+        self.left = first
+
+    def ready(self, batch, device, *, training=False):
+        x, condition = super().ready(batch, device, training=training)
+        self.left -= training
+        return Batch(torch.full_like(x, math.nan) if training and self.left <= 0 else x, condition)
+
+
+@pytest.mark.parametrize("name", ["rbm-bits", "rbm-tempered", "dbn-bits", "gsn-real", "gsn-columns", "gan", "flow"])
+def test_training_of_models_that_move_by_themselves_ends_and_keeps_what_was_finite(name):
+    """Seventy steps of fifty between two looks, of which the 60th is not finite."""
+    model, x = ZOO[name].model().float(), ZOO[name].x().float()
+    steps = sum(player.steps for player in model.players().values())
+    config = TrainConfig(epochs=150, batch_size=32, learning_rate=1e-3)
+    with pytest.raises(Diverged, match="not finite at step 60 "):
+        train(model, Poisoning(x, 59 * steps + 1), config)
+    assert_finite(model.state_dict())
+    assert not model.training
+
+
+class Moves(GradientFitted):
+    """Buffers of every kind: of batch norm, of its own, one that overflows, and one that moves from a step on."""
+
+    def __init__(self):
+        super().__init__((2,))
+        self.norm = nn.BatchNorm1d(2)
+        self.weight = nn.Parameter(torch.ones(2))
+        self.offset = nn.Parameter(torch.zeros(2))
+        self.register_buffer("last", torch.zeros(2))
+        self.register_buffer("late", torch.zeros(2))
+        self.register_buffer("count", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("constant", torch.ones(2))
+
+    def after_step(self):
+        self.count += 1
+        self.last.copy_(self.seen)
+        with torch.no_grad():
+            self.offset.add_(0.1 * self.seen)
+        if self.count > 3:
+            self.late.copy_(self.seen)
+
+    def _objective(self, x, condition, player):
+        self.seen = x.detach().mean(0)
+        return Objective((self.norm(x) * self.weight - self.offset).clamp(-10, 10).square().sum(1))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, 3e38])
+@pytest.mark.parametrize("at", [0, 1, 3, 5])
+def test_buffers_are_put_back_and_training_goes_on_as_if_the_step_had_not_been(value, at):
+    x = torch.randn(100, 2)
+    poisoned_run, stream = run_over(Moves(), x)
+    clean, clean_stream = run_over(Moves(), x)
+    with preserved():
+        for step in range(8):
+            if step == at:
+                before = named(poisoned_run.model.state_dict())
+                poisoned_run.advance(poisoned(stream, value))
+                after = named(poisoned_run.model.state_dict())
+                # Objective and gradient of 3e38 are finite, so the optimizer moved the weights, and nothing else moved.
+                weights = dict(poisoned_run.model.named_parameters()) if value == 3e38 else ()
+                # What moves for the first time in this very step goes back to the best weights.
+                same = [name for name in before if name not in weights and not (at == 3 and name == "late")]
+                assert_same({name: before[name] for name in same}, {name: after[name] for name in same})
+                assert_finite(after)
+                next(clean_stream)
+                clean.step += 1
+            else:
+                poisoned_run.advance(stream)
+                clean.advance(clean_stream)
+    if value != 3e38:
+        assert_same(whole(clean), whole(poisoned_run))
+    with pytest.raises(Diverged, match=rf"not finite at step {at + 1} "):
+        poisoned_run.look()
+
+
+def test_what_overflows_beside_the_weights_is_named():
+    run, stream = run_over(Moves(), torch.randn(100, 2))
+    with preserved():
+        run.advance(stream)
+        run.advance(poisoned(stream, 3e38))
+    with pytest.raises(Diverged, match="what moves beside the weights was not finite at step 2"):
+        run.look()
+
+
+def test_only_what_moves_is_copied():
+    run, stream = run_over(Moves(), torch.randn(100, 2))
+    with preserved():
+        for _ in range(2):
+            run.advance(stream)
+    held = {*run.guard.buffers.before, *run.guard.parameters.before}
+    assert held == {"norm.running_mean", "norm.running_var", "norm.num_batches_tracked", "last", "count", "offset"}
+
+
+class Raises(GradientFitted):
+    """Fails, as a library does that refuses NaN, or by a fault of its own."""
+
+    def __init__(self, x_shape, marked_only):
+        super().__init__(x_shape)
+        self.marked_only, self.mean = marked_only, nn.Parameter(torch.zeros(x_shape))
+
+    def _objective(self, x, condition, player):
+        if self.training and (x.isnan().any() or not self.marked_only):
+            raise RuntimeError("normal expects all elements of std >= 0.0")
+        return Objective((x - self.mean).square().sum(1))
+
+
+def test_an_error_that_numbers_cause_is_a_divergence_and_others_are_not():
+    with pytest.raises(Diverged, match="what the model was given was not finite at step 3 ") as caught:
+        train(Raises((3,), marked_only=True), Poisoning(torch.randn(100, 3), 3), CONFIG, split=SPLIT)
+    assert isinstance(caught.value.__cause__, RuntimeError)
+    with pytest.raises(RuntimeError, match="normal expects"):
+        train(Raises((3,), marked_only=False), torch.randn(100, 3), CONFIG, split=SPLIT)
+
+
+@pytest.mark.parametrize("likelihood", [Categorical(4), DiscretizedLogisticMixture(4)])
+def test_a_value_that_is_no_level_is_no_index_out_of_range(likelihood):
+    """On a GPU it would be the end of the process."""
+    observation = likelihood.build((2,))(torch.zeros(3, likelihood.raw_channels * 2))
+    x = torch.tensor([[math.nan, 0.0], [math.inf, 0.0], [0.0, 1 / 3]])
+    log_p = observation.log_prob(x)
+    assert not log_p[0].isfinite()
+    assert log_p[2].isfinite()
+
+
+def test_a_value_that_is_no_level_has_no_probability():
+    observation = Categorical(4).build((1,))(torch.randn(4, 4))
+    assert observation.log_prob(torch.tensor([[-1 / 3], [4 / 3], [1e30], [math.nan]])).tolist() == [-math.inf] * 4

@@ -10,6 +10,8 @@ from torch import nn
 from likely.contract import GradientFitted, Objective
 from likely.data.split import split_rows
 from likely.errors import UserError
+from likely.models import Autoencoder
+from likely.networks import MLP
 from likely.training import TrainConfig, train
 from likely.training.optimizer import PlayerOptimizer, learning_rate_share
 from likely.training.plan import (
@@ -19,7 +21,6 @@ from likely.training.plan import (
     MAX_STEPS,
     MAX_VALIDATION_SHARE,
     MIN_STEPS_PER_ROW,
-    Precision,
     choose_batch_size,
     choose_device,
     choose_precision,
@@ -27,7 +28,7 @@ from likely.training.plan import (
     choose_validation_interval,
 )
 from likely.training.run import ANNEAL_RATE, ANNEAL_SHARE, MIN_ANNEAL
-from tests.training.kinds import KINDS, Memory, run_of
+from tests.training.kinds import KINDS, Memory, assert_same, run_of
 
 
 def test_the_rate_rises_in_a_line_and_falls_as_a_cosine_to_zero():
@@ -227,16 +228,30 @@ def test_bfloat16_trains_and_keeps_float32_weights():
     assert {p.dtype for p in model.parameters()} == {torch.float32}
 
 
-def test_measuring_the_precision_moves_nothing(monkeypatch):
-    monkeypatch.setattr("likely.training.plan.BFLOAT16_WORK", 0)
-    kind = KINDS["restless"]
-    model, batch = kind.model(), kind.feed().load(np.arange(20))
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    precision = choose_precision(TrainConfig(), model, batch)
-    assert isinstance(precision, Precision)
-    assert "measured" in precision.why
-    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
-    assert all(parameter.grad is None for parameter in model.parameters())
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize(("width", "chosen"), [(8, "float32"), (2048, "bfloat16")])
+def test_precision_follows_from_the_model_and_the_processor(width, chosen, fast, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: fast)
+    model = Autoencoder((64,), 2, network=MLP((width, width)))
+    precision = choose_precision(TrainConfig(), model, 128)
+    assert precision.name == (chosen if fast else "float32")
+    assert precision.why
+    assert choose_precision(TrainConfig(precision="bfloat16"), model, 128).why == "as asked for"
+
+
+def test_no_clock_has_a_say_in_the_precision(monkeypatch):
+    """A machine on which bfloat16 seems slow at one time and fast at another gives the same weights."""
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    monkeypatch.setattr("likely.training.plan.BFLOAT16_WORK", {"cpu": 0})
+    clocks = iter([0.0, 1.0, 1.0, 2.0] * 50), iter([0.0, 1e-3, 1.0, 9.0] * 50)
+    ends = []
+    for clock in clocks:
+        with monkeypatch.context() as patched:
+            patched.setattr("time.perf_counter", lambda clock=clock: next(clock))
+            model, history = run_of("autoencoder", TrainConfig(epochs=1))
+        ends.append(dict(model.state_dict()))
+        assert history.notes[0].startswith("bfloat16: the network is large")
+    assert_same(*ends)
 
 
 @pytest.mark.parametrize(
