@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from likely import rng
 from likely.contract import Shape
 from likely.errors import UserError
 from likely.networks import Codec
@@ -264,7 +265,7 @@ class _StochasticContractiveTerm(PenaltyTerm):
         self.part = part
 
     def forward(self, codec: Codec, x: Tensor, z: Tensor) -> Tensor:
-        moved = codec.encode(x + self.part.scale * torch.randn_like(x))
+        moved = codec.encode(x + self.part.scale * rng.normal_like(x))
         return self.part.weight * (_precise(z) - _precise(moved)).square().sum(1)
 
 

@@ -12,7 +12,7 @@ from likely.contract import Batch, ClosedFormFitted, GradientFitted, Layered, Mo
 from likely.data.feed import Feed, TensorFeed
 from likely.data.split import Split, split_rows
 from likely.errors import UserError
-from likely.rng import preserved, restart
+from likely.rng import stream, torch_draws
 from likely.training.config import TrainConfig
 from likely.training.descent import Store, Task, descend
 from likely.training.greedy import descend_by_layers
@@ -70,7 +70,12 @@ def train(
         return _solve(model, feed, split, config, report)
     if not isinstance(model, GradientFitted):
         raise TypeError(f"{type(model).__name__} is neither GradientFitted nor ClosedFormFitted")
-    with preserved(), _left_in_order(model), stop_requests() as request:
+    with (
+        stream(config.seed, "training", on_device=True),
+        torch_draws(model, feed),
+        _left_in_order(model),
+        stop_requests() as request,
+    ):
         task = Task(feed, split, config, store, report, request)
         if isinstance(model, Layered) and model.pretraining is not None:
             return descend_by_layers(model, task)
@@ -98,10 +103,11 @@ class _Passes:
         self.feed, self.ids, self.seed, self.device = feed, ids, seed, device
 
     def __iter__(self) -> Iterator[Batch]:
-        with preserved():
-            restart(self.seed, "closed form")
-            for batch in self.feed.batches(self.ids, CLOSED_FORM_BATCH):
-                yield self.feed.ready(batch, self.device)
+        noise = stream(self.seed, "closed form")
+        for batch in self.feed.batches(self.ids, CLOSED_FORM_BATCH):
+            with noise:  # for the rows alone: what the model does between two batches is its own
+                ready = self.feed.ready(batch, self.device)
+            yield ready
 
 
 def _solve(
@@ -111,7 +117,8 @@ def _solve(
     device = next(model.buffers()).device
     # Nothing is chosen on held-out rows, so the validation rows teach as well.
     ids = np.union1d(split.train, split.validation)
-    model.solve(_Passes(feed, ids, config.seed, device))
+    with stream(config.seed, "solving"), torch_draws(model, feed):
+        model.solve(_Passes(feed, ids, config.seed, device))
     model.eval()
     seconds = time.monotonic() - start
     report(Progress(1, 1, seconds, 0.0, {}))

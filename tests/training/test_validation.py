@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from likely.data.split import split_rows
-from likely.rng import preserved
+from likely.rng import seeded
 from likely.training import TrainConfig
 from likely.training.order import ids_by_batch
 from likely.training.run import Run
@@ -18,7 +18,7 @@ def begun(kind, steps=3):
     run = Run(model, feed, split, TrainConfig(batch_size=16), 16)
     run.set_length(100)
     stream = feed.stream(ids_by_batch(split.train, 16, 0, 0))
-    with preserved():
+    with seeded("steps"):
         for _ in range(steps):
             run.advance(stream)
     return run, stream
@@ -26,7 +26,7 @@ def begun(kind, steps=3):
 
 def measures(run):
     """The newest row, of the validation part only."""
-    with preserved():
+    with seeded("steps"):
         run.validate()
     return {name: value for name, value in run.rows[-1].items() if name.startswith("validation")}
 
@@ -73,7 +73,7 @@ def test_it_moves_nothing_and_leaves_no_gradients(kind):
 def test_how_often_it_is_done_does_not_change_the_steps(kind):
     looked, stream = begun(kind, steps=1)
     blind, blind_stream = begun(kind, steps=1)
-    with preserved():
+    with seeded("steps"):
         for _ in range(3):
             looked.validate()
             looked.advance(stream)
