@@ -12,7 +12,7 @@ from likely.contract import Batch, GradientFitted
 from likely.data.feed import Feed
 from likely.data.split import Split
 from likely.errors import Interrupted
-from likely.rng import permutation, restart
+from likely.rng import TorchDraws, permutation, restart
 from likely.training.clock import Clock
 from likely.training.config import TrainConfig
 from likely.training.history import History, Progress
@@ -134,4 +134,5 @@ def start(model: GradientFitted, batch: Batch) -> None:
     """Sets the starting values of a model from some training rows."""
     if batch.condition is not None:
         model.remember_conditions(batch.condition)
-    model.initialize(batch)
+    with TorchDraws():  # it may build layers, whose weights torch draws
+        model.initialize(batch)

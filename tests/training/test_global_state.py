@@ -9,7 +9,6 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from likely.data.split import split_rows
-from likely.rng import seeded
 from likely.training import TrainConfig, train
 from likely.training.order import ids_by_batch
 from likely.training.plan import Precision
@@ -128,14 +127,13 @@ def waits_in_a_step(kind, monkeypatch):
     run.precision = Precision("float32", "")
     run.set_length(50)
     stream = feed.stream(ids_by_batch(split.train, 16, 0, 0))
-    with seeded("steps"):
-        run.advance(stream)  # the optimizer makes its state
-        batches = iter([next(stream) for _ in range(run.batches_per_step)])
-        waiting = Waiting()
-        with monkeypatch.context() as patch, waiting:
-            for name in LOOKS:
-                patch.setattr(torch.Tensor, name, noting(name, getattr(torch.Tensor, name), waiting.seen))
-            run.advance(batches)
+    run.advance(stream)  # the optimizer makes its state
+    batches = iter([next(stream) for _ in range(run.batches_per_step)])
+    waiting = Waiting()
+    with monkeypatch.context() as patch, waiting:
+        for name in LOOKS:
+            patch.setattr(torch.Tensor, name, noting(name, getattr(torch.Tensor, name), waiting.seen))
+        run.advance(batches)
     return waiting.seen
 
 
@@ -169,11 +167,10 @@ def test_no_step_waits_for_a_gpu(kind):
     run = Run(model, feed, split_rows(len(feed), 0, calibration=0, test=0), CONFIG, 16)
     run.set_length(50)
     stream = islice(feed.stream(ids_by_batch(run.split.train, 16, 0, 0)), 6)
-    with stream("steps", on_device=True):
+    run.advance(stream)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
         run.advance(stream)
-        torch.cuda.set_sync_debug_mode("error")
-        try:
-            run.advance(stream)
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
     run.look()
