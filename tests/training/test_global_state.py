@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 import pytest
@@ -82,6 +83,23 @@ def test_denormal_numbers_are_flushed_in_training_on_one_thread_where_it_is_tiny
         train(model, KINDS["vae"].feed(), TrainConfig(epochs=0.1))
         assert global_state()[1:3] == (2, False)
     assert set(seen) == {(1, True)}
+
+
+def in_another_thread(ask):
+    with ThreadPoolExecutor(1) as other:
+        return other.submit(ask).result()
+
+
+def test_settings_of_a_training_are_those_of_its_own_thread():
+    seen = []
+    model = KINDS["vae"].model()
+    model.after_step = lambda: seen.append((torch.get_num_threads(), in_another_thread(torch.get_num_threads)))
+    with unusual_surroundings():
+        torch.set_flush_denormal(False)
+        in_another_thread(lambda: train(model, KINDS["vae"].feed(), TrainConfig(epochs=0.1)))
+        assert set(seen) == {(1, 2)}
+        assert global_state()[1:3] == (2, False)
+        assert in_another_thread(torch.get_num_threads) == 2
 
 
 @pytest.mark.parametrize("kind", KINDS)
