@@ -15,7 +15,6 @@ import numpy as np
 
 import likely
 from benchmarks.data import say
-from likely.rng import preserved, restart
 from likely.training import TrainConfig
 
 N_ROWS = 120_000
@@ -56,9 +55,7 @@ def measure(case: str, model: str, seed: int, epochs: float | None, time_limit: 
     modes = CASES[case]
     config = TrainConfig(seed=seed, epochs=epochs, time_limit=time_limit)
     fitted = likely.fit(model, modes.rows(N_ROWS, seed), train=config, calibrate="none", test=0.0)
-    with preserved():
-        restart(seed, "modes")
-        samples = np.asarray(fitted.sample(N_SAMPLES))
+    samples = np.asarray(fitted.sample(N_SAMPLES, seed=seed))
     found, share = modes.covered(samples)
     floor = modes.covered(modes.rows(N_SAMPLES, seed + 1_000))[1]
     say(

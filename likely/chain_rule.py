@@ -13,7 +13,7 @@ from likely.corruptions.noise import Kept
 from likely.errors import UserError
 from likely.likelihoods import Likelihood, Observation
 from likely.networks.causal import CausalNetwork, pixel_places, vector_places
-from likely.rng import seeded
+from likely.rng import stream
 
 MAX_RAW_AT_ONCE = 2**26
 """So many raw numbers are made at once where no gradient is asked for: a softmax over 256 levels has many."""
@@ -52,7 +52,7 @@ class ChainRuleModel(GradientFitted, Sequential, ExactDensity, abc.ABC):
     def _restore(self, y: Tensor, operator: Operator, condition: Tensor | None) -> Tensor:
         check_missing(type(self).__name__, y, operator, self.x_shape)
         # All rows share the noise, so that the answer for a row does not depend on its neighbors.
-        with seeded(0, "restoration"):
+        with stream(0, "restoration"):
             noise = self._noise(1).expand(y.shape)
         return self.complete(y, noise, condition)
 

@@ -9,6 +9,8 @@ import copy
 import itertools
 import math
 import os
+import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from likely import persistence
 from likely.chain_rule import Gap, where
@@ -43,7 +45,7 @@ from likely.data.subset import Subset
 from likely.data.unseen import Unseen
 from likely.errors import DataError, Unsupported, UserError
 from likely.registry import MODELS, Spec, model_class
-from likely.rng import preserved, restart
+from likely.rng import restart, stream, torch_draws, uniform
 from likely.tasks import Calibration, Measure, how_estimated, log_density, measure_of, surprise
 from likely.tasks.gaps import MAX_KEPT, Gaps, Usual
 from likely.tasks.noise import enough_noise, noise_of, noise_rows, usual_samples
@@ -365,7 +367,7 @@ class Fitted:
         """The mean of a row given its code z (n, *z_shape), in the caller's units."""
         model = self.capable(Decoder, "decode")
         codes = torch.as_tensor(np.asarray(z), dtype=self._dtype)
-        with torch.inference_mode():
+        with self._answering():
             pieces = [
                 model.decode(codes[ids].to(self._device), self._condition(condition, ids)).cpu()
                 for ids in self._chunks(len(codes))
@@ -654,13 +656,8 @@ class Fitted:
 
     @contextlib.contextmanager
     def _answering(self) -> Iterator[None]:
-        was_training = self.model.training
-        self.model.eval()
-        try:
-            with preserved(), torch.inference_mode():
-                yield
-        finally:
-            self.model.train(was_training)
+        with evaluating(self.model), stream("answer"), torch_draws(self.model), torch.inference_mode():
+            yield
 
     def _load(self, source: Source, ids: np.ndarray, unseen: Unseen | None = None) -> Tensor:
         missing_ok = isinstance(self.model, TakesMissing)
@@ -679,7 +676,7 @@ class Fitted:
         """Draws what is random in rows once for all of them."""
         if not self.schema.is_random(self.continuous):
             return x
-        noise = torch.rand(x.shape[1:], dtype=x.dtype, device=x.device).expand_as(x)
+        noise = uniform(*x.shape[1:], like=x).expand_as(x)
         return self.schema.draw(x, noise, self.continuous)
 
     def _condition(self, labels: Any, ids: np.ndarray) -> Tensor | None:
@@ -688,6 +685,49 @@ class Fitted:
         if self.model.condition_shape is None:
             raise Unsupported(f"{self.spec.name} was fitted without a condition, so it takes none")
         return one_hot(np.asarray(labels)[ids], self.schema.classes, self._dtype).to(self._device)
+
+
+class _Asked:
+    """How many threads ask a model right now, and which of its modules are in training mode else."""
+
+    def __init__(self) -> None:
+        self.n_threads = 0
+        self.training: list[nn.Module] = []
+
+
+_ASKED: weakref.WeakKeyDictionary[nn.Module, _Asked] = weakref.WeakKeyDictionary()
+_ASKING = threading.Lock()
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Inside, a model is in evaluation mode, however many threads ask it at once; the last one puts it back."""
+    with _ASKING:
+        asked = _ASKED.setdefault(model, _Asked())
+        asked.n_threads += 1
+        if training := [module for module in model.modules() if module.training]:
+            asked.training += training
+            model.eval()
+    try:
+        yield
+    finally:
+        with _ASKING:
+            asked.n_threads -= 1
+            if not asked.n_threads:
+                for module in asked.training:
+                    module.training = True
+                asked.training.clear()
+
+
+def _begin_in_child() -> None:
+    """After a fork: the threads that asked are not there any more, nor is whoever held the lock."""
+    global _ASKING
+    _ASKING = threading.Lock()
+    _ASKED.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_in_child)
 
 
 def _tell_share(tell: Callable[[float], None], n: int, before: int, size: int, done: int, total: int) -> None:

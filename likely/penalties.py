@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from likely import rng
 from likely.contract import Shape
 from likely.errors import UserError
 from likely.networks import Codec
@@ -228,7 +229,8 @@ def _projected_jacobian(codec: Codec, x: Tensor) -> Tensor:
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         z = codec.encode(x)
-        signs = torch.randint_like(z, 2) * 2 - 1  # of all v with unit covariance those with the least spread
+        # Of all v with unit covariance these have the least spread.
+        signs = rng.integers(2, *z.shape, like=z).to(z.dtype) * 2 - 1
         (projected,) = torch.autograd.grad(z, x, signs, create_graph=learning)
     squares = _precise(projected).square().flatten(1).sum(1)
     return squares if learning else squares.detach()
@@ -264,7 +266,7 @@ class _StochasticContractiveTerm(PenaltyTerm):
         self.part = part
 
     def forward(self, codec: Codec, x: Tensor, z: Tensor) -> Tensor:
-        moved = codec.encode(x + self.part.scale * torch.randn_like(x))
+        moved = codec.encode(x + self.part.scale * rng.normal_like(x))
         return self.part.weight * (_precise(z) - _precise(moved)).square().sum(1)
 
 

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from likely import rng
 from likely.contract import Batch
 
 MAX_COVARIANCE_SIZE = 4096
@@ -108,9 +109,8 @@ def _from_covariance(batches: Iterable[Batch], mean: Tensor, n: int, k: int) -> 
 def _from_subspace(batches: Iterable[Batch], mean: Tensor, n: int, k: int) -> tuple[Tensor, Tensor]:
     d = len(mean)
     width = min(k + OVERSAMPLING, d)
-    start = torch.Generator(device="cpu").manual_seed(0)  # its own generator: a solution, not a draw
-    basis = torch.randn(d, width, dtype=torch.float64, generator=start).to(mean.device)
-    basis = torch.linalg.qr(basis).Q
+    with rng.stream("principal axes"):  # the same whoever asks: a solution, not a draw
+        basis = torch.linalg.qr(rng.normal(d, width, like=mean)).Q
     for _ in range(N_SUBSPACE_PASSES):
         image = torch.zeros_like(basis)
         for batch in batches:

@@ -13,7 +13,7 @@ from likely.distortions import Distortion
 from likely.errors import DataError, UserError
 from likely.likelihoods import Columns, Likelihood, default_likelihood
 from likely.registry import Spec, arguments_of, model_class, to_json
-from likely.rng import preserved
+from likely.rng import seeded
 
 
 def completed(spec: Spec, schema: Schema) -> tuple[Spec, list[str]]:
@@ -134,5 +134,5 @@ def check_augmentation(spec: Spec, schema: Schema, source: Source) -> None:
             "leave augment (--augment) out"
         )
     to_json(source.augmentation, name="augment")
-    with preserved():
+    with seeded("augmentation"):
         augmented(torch.zeros(1, *schema.x_shape), source.augmentation)

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from likely import rng
 from likely.contract import (
     Belief,
     Decoder,
@@ -47,9 +48,9 @@ class LittleAutoregressive(GradientFitted, Sampler, ExactDensity):
         return Objective(nll, {"nll": nll})
 
     def _sample(self, n: int, condition: Tensor | None) -> Tensor:
-        x = torch.zeros(n, len(self.bias), dtype=self.bias.dtype)
+        x = self.bias.new_zeros(n, len(self.bias))
         for i in range(x.shape[1]):
-            x[:, i] = torch.bernoulli(self.logits(x)[:, i].sigmoid())
+            x[:, i] = rng.coins(self.logits(x)[:, i].sigmoid()).to(x.dtype)
         return x.view(n, *self.x_shape)
 
 
@@ -81,7 +82,7 @@ class LittleGAN(NoHeldOutObjective, Decoder, Sampler):
         return self.generator(z).view(-1, *self.x_shape)
 
     def _sample(self, n: int, condition: Tensor | None) -> Tensor:
-        return self._decode(torch.randn(n, self.z_size, dtype=next(self.parameters()).dtype), None)
+        return self._decode(rng.normal(n, self.z_size, like=next(self.parameters())), None)
 
 
 class LittleBelief:
@@ -124,7 +125,7 @@ class LittleLinear(GradientFitted, LatentDensity):
         return torch.distributions.Normal(self._decode(z, None), self.scale).log_prob(x).sum(1)
 
     def _draw_prior(self, n: int) -> Tensor:
-        return torch.randn(n, self.z_size, dtype=self.weight.dtype)
+        return rng.normal(n, self.z_size, like=self.weight)
 
     def _decode(self, z: Tensor, condition: Tensor | None) -> Tensor:
         return z @ self.weight.T

@@ -1,7 +1,10 @@
 """What enters and leaves a fitted model, in the caller's own terms."""
 
+import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -187,3 +190,62 @@ def test_grid_search_reaches_into_the_spec(X):
 
     search = GridSearchCV(DensityEstimator(Spec("ppca")), {"model__z_size": [1, 2]}, cv=2).fit(X)
     assert search.best_params_["model__z_size"] == 2
+
+
+class Waiting:
+    """A question that is not answered before somebody says so; notes whether the model was in training mode."""
+
+    def __init__(self, model):
+        self.model, self.begun, self.may_end, self.modes = model, threading.Event(), threading.Event(), []
+
+    def __call__(self):
+        self.modes.append(self.model.training)
+        self.begun.set()
+        assert self.may_end.wait(60)
+        self.modes.append(any(module.training for module in self.model.modules()))
+        return torch.zeros(1)
+
+
+def test_a_model_stays_in_evaluation_mode_until_the_last_thread_has_its_answer(X):
+    fitted = likely.fit("vae", X, train=likely.TrainConfig(epochs=0.1), calibrate="none")
+    fitted.model.train()
+    fitted.model.codec.features.eval()  # in parts, as somebody may have left it
+    modes = [module.training for module in fitted.model.modules()]
+    first, second = Waiting(fitted.model), Waiting(fitted.model)
+    with ThreadPoolExecutor(2) as threads:
+        asked = [threads.submit(fitted.ask, question) for question in (first, second)]
+        assert first.begun.wait(60)
+        assert second.begun.wait(60)
+        first.may_end.set()
+        asked[0].result()
+        second.may_end.set()
+        asked[1].result()
+    assert first.modes == second.modes == [False, False]
+    assert [module.training for module in fitted.model.modules()] == modes
+
+
+FORKED = """
+import os, sys, time
+import numpy as np
+import likely, likely.fitted
+
+X = np.random.default_rng(0).normal(size=(60, 3))
+fitted = likely.fit("ppca", X, z_size=1, calibrate="none")
+expected = fitted.surprise(X)
+likely.fitted._ASKING.acquire()  # as if another thread were about to ask
+child = os.fork()
+if not child:
+    os._exit(0 if (fitted.surprise(X) == expected).all() else 1)
+for _ in range(600):
+    done, status = os.waitpid(child, os.WNOHANG)
+    if done:
+        sys.exit(os.waitstatus_to_exitcode(status))
+    time.sleep(0.05)
+os.kill(child, 9)
+sys.exit("the child hangs")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_that_was_forked_while_somebody_asked_is_answered():
+    subprocess.run([sys.executable, "-c", FORKED], check=True, timeout=90)

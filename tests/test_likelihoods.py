@@ -22,6 +22,7 @@ from likely.likelihoods import (
     ordinary_draw,
     split_missing,
 )
+from likely.rng import stream
 from tests.likelihood_cases import PARTS, raw_for, shape_of, values_of
 
 
@@ -50,6 +51,20 @@ def test_means_are_means_of_draws(part):
     if isinstance(part, DiscretizedLogisticMixture):
         tolerance = tolerance + 0.5 / (part.levels - 1)  # its mean is that before rounding, and says so
     assert ((draws.mean(0) - observation(raw).mean[0]).abs() < tolerance).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("part", PARTS, ids=str)
+def test_draws_follow_the_stream_and_nothing_else(part, dtype):
+    observation, before = part.build(shape_of(part))(raw_for(part, dtype=dtype)), torch.get_rng_state()
+    for sample in (observation.sample, lambda: ordinary_draw(observation)):
+        with stream("draws"):
+            first, second = sample(), sample()
+        with stream("draws"):
+            assert torch.equal(sample(), first)
+        assert not torch.equal(first, second)
+        assert first.dtype == dtype
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.parametrize("log_scale", [-2.0, -3.5, -5.0, -9.0])

@@ -9,6 +9,7 @@ from torch import nn
 from likely.contract import Batch
 from likely.models import PCA, VAE, Autoencoder, LadderVAE
 from likely.networks import MLP, Convolutional, FullResolution, WhatWhere, default_network, default_z_size
+from likely.networks.dropout import Dropout
 from likely.networks.full_resolution import fold, unfold
 from likely.networks.tied import TransposedConvolution, TransposedLinear
 from likely.networks.what_where import pool, spread, unpool
@@ -228,7 +229,7 @@ def test_dropout_leaves_out_as_much_as_it_says_of_each_layer_and_of_none_outside
 
     def shares_off() -> list[float]:
         kept = []
-        layers = [module for module in codec.modules() if isinstance(module, nn.Dropout)]
+        layers = [module for module in codec.modules() if isinstance(module, Dropout)]
         hooks = [layer.register_forward_hook(lambda _, given, out: kept.append(out)) for layer in layers]
         codec.encode(x)
         for hook in hooks:

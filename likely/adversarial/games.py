@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from likely import rng
+
 Critic = Callable[[Tensor], Tensor]
 """Rows (batch, ...) to scores (batch,), each row by itself."""
 
@@ -185,7 +187,7 @@ class Wasserstein(Game):
         """As `Game.penalty_of`; draws one point per row."""
         if self.penalty == 0:
             return super().penalty_of(critic, real, fake)
-        share = torch.rand(len(real), *[1] * (real.ndim - 1), dtype=real.dtype, device=real.device)
+        share = rng.uniform(len(real), *[1] * (real.ndim - 1), like=real)
         between = fake.detach() + share * (real - fake.detach())
         # The root has no slope at zero, where a critic may well start.
         slopes = (squared_slopes(critic, between) + 1e-12).sqrt()

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from likely import rng
+
 ITERATIONS = 2
 """Of the power method at each training step of a critic: weights move little from one step to the next."""
 
@@ -27,8 +29,8 @@ class SpectralNorm(nn.Module):
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
         matrix = weight.detach().flatten(1)
-        self.register_buffer("u", nn.functional.normalize(torch.randn_like(matrix[:, 0]), dim=0))
-        self.register_buffer("v", nn.functional.normalize(torch.randn_like(matrix[0]), dim=0))
+        self.register_buffer("u", nn.functional.normalize(rng.normal_like(matrix[:, 0]), dim=0))
+        self.register_buffer("v", nn.functional.normalize(rng.normal_like(matrix[0]), dim=0))
 
     def forward(self, weight: Tensor) -> Tensor:
         return weight / self.norm(weight)

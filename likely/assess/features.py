@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 from likely.contract import Batch
 from likely.networks.classifier import Classifier
 from likely.principal import Principal, principal
-from likely.rng import permutation, seeded
+from likely.rng import permutation, seeded, stream
 
 N_SEEN = 30_000
 MAX_SEEN_VALUES = 16_000_000
@@ -104,6 +104,7 @@ class ClassifierSpace(Space):
         self._input = _Standard(flat.mean(0), flat.std(0).clamp_min(1e-12))
         with seeded("pinned features"):
             self._network = Classifier(tuple(x.shape[1:]), len(self.classes))
+        with stream("pinned features", "training"):
             self._learn(x, torch.from_numpy(codes.reshape(-1)), n_seen)
         self._output = _Standard.of(self._features(x))
 

@@ -22,7 +22,7 @@ from likely.evaluation import (
     two_sample_test,
 )
 from likely.fitted import Fitted
-from likely.rng import permutation, preserved, restart, some_of
+from likely.rng import permutation, some_of, stream, uniform_like
 
 MAX_PAIRED = 1_000
 """Every pair of rows is looked at: at most so many of a kind. Means and covariances take all that there are."""
@@ -113,9 +113,8 @@ def as_given(fitted: Fitted, source: Source) -> Tensor:
     )
     if not fitted.schema.binarize:
         return x
-    with preserved():
-        restart("bits", source.name, len(source))
-        return fitted.schema.draw(x, torch.rand_like(x), False)
+    with stream("bits", source.name, len(source)):
+        return fitted.schema.draw(x, uniform_like(x), False)
 
 
 def as_handed_out(fitted: Fitted, drawn: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from likely.data import Schema, Source
 from likely.data.subset import some_rows
 from likely.evaluation import Figure, mse, psnr
 from likely.fitted import Fitted
-from likely.rng import preserved, restart
+from likely.rng import stream, torch_draws
 
 UNTOUCHED = "no restoration"
 """The baseline that every restorer has to beat: what is left, as it is."""
@@ -70,8 +70,7 @@ def damage(fitted: Fitted, rows: Source) -> Damage | None:
     x = fitted.see(rows)
     device = next(iter(model.state_dict().values())).device
     size = max(1, VALUES_AT_ONCE // max(1, x[0].numel()))
-    with preserved(), torch.inference_mode():
-        restart(0, "restoration")
+    with stream(0, "restoration"), torch_draws(model), torch.inference_mode():
         y = corruption.draw(x).apply(x)
         y = _with_whole_categories(y, x, fitted.schema) if corruption is ERASED else y
         operator = corruption.behind(y, model.x_shape)

@@ -11,6 +11,7 @@ from likely.bijections.bijection import Bijection, at_least_float32, start_at_ze
 from likely.bijections.transformers import Affine, Transformer
 from likely.networks.activations import ACTIVATIONS, Activation
 from likely.networks.context import with_context
+from likely.networks.dropout import Dropout
 
 
 @final
@@ -54,7 +55,7 @@ class Coupling(Bijection):
         moved, kept = self.sizes if flip else self.sizes[::-1]
         layers: list[nn.Module] = []
         for a, b in pairwise((kept + context_size, *hidden)):
-            layers += [nn.Linear(a, b), ACTIVATIONS[activation](), *([nn.Dropout(dropout)] if dropout else [])]
+            layers += [nn.Linear(a, b), ACTIVATIONS[activation](), *([Dropout(dropout)] if dropout else [])]
         last = nn.Linear(hidden[-1] if hidden else kept + context_size, transformer.outputs * moved)
         start_at_zero(last)
         self.network = nn.Sequential(*layers, last)

@@ -6,6 +6,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from likely import rng
 from likely.bijections.bijection import Bijection, at_least_float32
 
 
@@ -14,7 +15,7 @@ class InvertibleConvolution(Bijection):
     """y = W x at each pixel, W = P L (U + diag(sign * exp(log_scale))): a permutation that is learned.
 
     P is a permutation, L and U are triangular, so that log|det dy/dx| = pixels * sum(log_scale) costs nothing. Starts
-    as a rotation, drawn from the global generator; P and the signs stay as drawn and are saved with the weights.
+    as a rotation by chance; P and the signs stay as drawn and are saved with the weights.
 
     Args:
         channels: how many.
@@ -25,7 +26,7 @@ class InvertibleConvolution(Bijection):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        rotation = torch.linalg.qr(torch.randn(channels, channels)).Q
+        rotation = torch.linalg.qr(rng.normal(channels, channels)).Q
         permutation, lower, upper = torch.linalg.lu(rotation)
         scale = upper.diagonal()
         self.register_buffer("permutation", permutation)

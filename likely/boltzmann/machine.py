@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from likely import rng
 from likely.boltzmann.units import Units, VisibleUnits, bits
 
 INITIAL_SCALE = 0.01
@@ -37,7 +38,7 @@ class Machine(nn.Module):
 
     def __init__(self, units: VisibleUnits, n_visible: int, n_hidden: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(INITIAL_SCALE * torch.randn(n_visible, n_hidden))
+        self.weight = nn.Parameter(INITIAL_SCALE * rng.normal(n_visible, n_hidden))
         self.visible_bias = nn.Parameter(torch.zeros(n_visible))
         self.hidden_bias = nn.Parameter(torch.zeros(n_hidden))
         self.register_buffer("hidden_offset", torch.full((n_hidden,), 0.5))

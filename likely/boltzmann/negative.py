@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from likely import rng
 from likely.boltzmann.machine import Machine
 from likely.contract import drawn_rows
 
@@ -122,7 +123,7 @@ class _GoingOn(_Chains):
     def note(self, logits: Tensor) -> None:
         # The half of the chain's step that is known already: the same product is what learning differentiates.
         if self.training:
-            self.coming = torch.rand_like(logits) < logits.sigmoid()
+            self.coming = rng.coins(logits.sigmoid())
 
 
 @dataclass(frozen=True)
@@ -185,13 +186,13 @@ def exchanged(machine: Machine, v: Tensor, logits: Tensor, t: Tensor) -> tuple[T
     n, n_chains = v.shape[:2]
     place = torch.arange(n, device=v.device)
     # Pairs (0, 1), (2, 3), ... or (1, 2), (3, 4), ..., by the toss of a coin that the host does not look at.
-    odd = torch.randint(2, (), device=v.device)
+    odd = rng.integers(2, like=v)
     partner = (((place - odd) ^ 1) + odd).clamp(0, n - 1)
     partner = torch.where(partner[partner] == place, partner, place)
     here = machine.log_weight(v, logits, t)
     there = machine.log_weight(v, logits, t[partner])
     gain = (there - here) + (there - here)[partner]
-    chance = torch.rand(n, n_chains, dtype=v.dtype, device=v.device)[torch.minimum(place, partner)]
+    chance = rng.uniform(n, n_chains, like=v)[torch.minimum(place, partner)]
     goes = (chance.log() < gain).unsqueeze(-1)
     return torch.where(goes, v[partner], v), torch.where(goes, logits[partner], logits)
 

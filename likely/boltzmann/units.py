@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from likely import rng
 from likely.errors import DataError
 
 
@@ -188,7 +189,7 @@ class _Reals(Units):
 
     def draw(self, field: Tensor, t: float | Tensor = 1.0) -> Tensor:
         precision = self._precision(t)
-        return self.mean(field / precision + torch.randn_like(field) * precision.rsqrt())
+        return self.mean(field / precision + rng.normal_like(field) * precision.rsqrt())
 
     def log_partition(self, field: Tensor, t: float | Tensor = 1.0) -> Tensor:
         precision = self._precision(t)
@@ -202,7 +203,7 @@ class _Reals(Units):
 
 def bits(logits: Tensor) -> Tensor:
     """Independent bits of these logits, in their dtype; `torch.bernoulli` takes three times as long on a CPU."""
-    return (torch.rand_like(logits) < logits.sigmoid()).to(logits.dtype)
+    return rng.coins(logits.sigmoid()).to(logits.dtype)
 
 
 def default_units(domain: str) -> VisibleUnits:

@@ -8,6 +8,7 @@ from typing import Literal, Protocol, final
 import torch
 from torch import Tensor
 
+from likely import rng
 from likely.contract.codes import Decoder
 from likely.contract.model import Model, repeated
 
@@ -183,7 +184,7 @@ class LatentDensity(BoundedDensity, Decoder):
         """
         belief = self.infer(x, condition)
         like = next(self.parameters())
-        noise = torch.randn(n_samples, 1, *self.z_shape, dtype=like.dtype, device=like.device)
+        noise = rng.normal(n_samples, 1, *self.z_shape, like=like)
         pieces = noise.split(max(1, MAX_ROWS_AT_ONCE // len(x)))
         return torch.cat([self._log_weights(x, condition, *belief.draw(piece)) for piece in pieces])
 

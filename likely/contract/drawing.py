@@ -7,6 +7,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from likely import rng
 from likely.contract.model import Model, Operator
 
 
@@ -220,8 +221,7 @@ class Sequential(Sampler, DrawsMissing):
 
     @final
     def _noise(self, n: int) -> Tensor:
-        own = next(self.parameters())
-        return torch.rand(n, *self.x_shape, dtype=own.dtype, device=own.device)
+        return rng.uniform(n, *self.x_shape, like=next(self.parameters()))
 
 
 class TakesMissing(Model):

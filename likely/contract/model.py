@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar, final
 import torch
 from torch import Tensor, nn
 
+from likely import rng
 from likely.rng import some_of
 
 Shape = tuple[int, ...]
@@ -82,7 +83,7 @@ class Model(nn.Module, abc.ABC):
         if self.condition_shape is None:
             return None
         seen = self.get_buffer("seen_conditions")
-        return seen[torch.randint(len(seen), (n,), device=seen.device)]
+        return seen[rng.integers(len(seen), n, like=seen)]
 
     @final
     def _check(self, name: str, value: Tensor, shape: Shape, condition: Tensor | None) -> None:

@@ -4,8 +4,7 @@ A corruption draws an operator, which holds its randomness. So to restore is one
 propose: begin with `start`, let the model propose, end with `finish`.
 
 Everything is in the units of a model's x: values of images lie between 0 and 1, so that noise of 25 gray levels has
-a scale of 25/255; columns of tables have a standard deviation of one. Rows are drawn independently of each other,
-from torch's global generator.
+a scale of 25/255; columns of tables have a standard deviation of one. Rows are drawn independently of each other.
 """
 
 from likely.corruptions.losses import Downsampling, Erasing, Grayscale, Truncation, missing_values

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from likely import contract
+from likely import contract, rng
 from likely.contract import Shape
 from likely.corruptions.noise import Kept
 from likely.corruptions.operators import Corruption, LinearOperator, start
@@ -61,7 +61,7 @@ class Erasing(Corruption):
 
     def _anywhere(self, x: Tensor) -> Tensor:
         one_channel = x[:, :1] if x.ndim > 2 else x
-        return torch.rand_like(one_channel) < (DEFAULT_ERASED if self.probability is None else self.probability)
+        return rng.uniform_like(one_channel) < (DEFAULT_ERASED if self.probability is None else self.probability)
 
     def _somewhere(self, x: Tensor) -> Tensor:
         lost = torch.ones(len(x), *[1] * (x.ndim - 1), dtype=torch.bool, device=x.device)
@@ -69,7 +69,7 @@ class Erasing(Corruption):
             along = [1] * (x.ndim - 1)
             along[axis - 1] = x.shape[axis]
             at = torch.arange(x.shape[axis], device=x.device).view(1, *along)
-            first = torch.randint(x.shape[axis] - side + 1, (len(x), *[1] * (x.ndim - 1)), device=x.device)
+            first = rng.integers(x.shape[axis] - side + 1, len(x), *[1] * (x.ndim - 1), like=x)
             lost = lost & (at >= first) & (at < first + side)
         return lost
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from likely import rng
 from likely.contract import Shape
 from likely.corruptions.operators import Corruption, LinearOperator, Operator, Unseen
 
@@ -78,10 +79,10 @@ class GaussianNoise(_Noise):
 
     def draw(self, x: Tensor) -> Added:
         """As `Corruption.draw`."""
-        noise = torch.randn_like(x)
+        noise = rng.normal_like(x)
         if self.min_scale is None:
             return Added(self.scale * noise)
-        share = torch.rand(len(x), *[1] * (x.ndim - 1), dtype=x.dtype, device=x.device)
+        share = rng.uniform(len(x), *[1] * (x.ndim - 1), like=x)
         return Added((self.min_scale + (self.scale - self.min_scale) * share) * noise)
 
 
@@ -101,7 +102,7 @@ class ZeroMasking(_Noise):
 
     def draw(self, x: Tensor) -> Kept:
         """As `Corruption.draw`."""
-        return Kept(tuple(x.shape[1:]), torch.rand_like(x) >= self.probability, 0.0)
+        return Kept(tuple(x.shape[1:]), rng.uniform_like(x) >= self.probability, 0.0)
 
 
 @dataclass(frozen=True)
@@ -125,8 +126,8 @@ class SaltAndPepper(_Noise):
 
     def draw(self, x: Tensor) -> Replaced:
         """As `Corruption.draw`."""
-        coin = torch.where(torch.rand_like(x) < 0.5, self.low, self.high).to(x.dtype)
-        return Replaced(coin.masked_fill(torch.rand_like(x) >= self.probability, torch.nan))
+        coin = torch.where(rng.uniform_like(x) < 0.5, self.low, self.high).to(x.dtype)
+        return Replaced(coin.masked_fill(rng.uniform_like(x) >= self.probability, torch.nan))
 
 
 def check_probability(part: ZeroMasking | SaltAndPepper) -> None:

@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from likely import rng
 from likely.data.resampling import Padding, pixel_positions, resample, smooth_noise, uniform
 from likely.errors import UserError
 
@@ -22,7 +23,7 @@ class Augmentation(abc.ABC):
     """What may happen to an image without its becoming another thing. Its subclasses are frozen dataclasses."""
 
     def apply(self, x: Tensor) -> Tensor:
-        """Draws another image for each, by itself, from torch's global generator, on the device of x.
+        """Draws another image for each, by itself, on the device of x.
 
         Args:
             x: (batch, channels, h, w).
@@ -172,7 +173,7 @@ class Shift(Augmentation):
             raise ValueError(f"{self}: pixels is at least 0, padding 'zeros' or 'border'")
 
     def _apply(self, x: Tensor) -> Tensor:
-        by = torch.randint(-self.pixels, self.pixels + 1, (2, len(x), 1), device=x.device)
+        by = rng.integers(2 * self.pixels + 1, 2, len(x), 1, like=x) - self.pixels
         for axis, side, shifts in ((2, x.shape[2], by[0]), (3, x.shape[3], by[1])):
             source = torch.arange(side, device=x.device) - shifts  # (n, side)
             shape = (len(x), 1, side, 1) if axis == 2 else (len(x), 1, 1, side)
@@ -292,7 +293,7 @@ def _named(name: object) -> Augmentation:
 
 def _coins(x: Tensor, n: int) -> Tensor:
     """n coins for each row, (n, batch, 1, 1, 1)."""
-    return torch.rand(n, len(x), 1, 1, 1, device=x.device) < 0.5
+    return rng.uniform(n, len(x), 1, 1, 1, like=x) < 0.5
 
 
 def _check_from_zero(part: Augmentation, **numbers: float) -> None:

@@ -16,6 +16,7 @@ from likely.data.augmentation import Augmentation, as_augmentations, augmented
 from likely.data.schema import Schema
 from likely.data.source import Source
 from likely.data.unseen import Unseen
+from likely.rng import uniform_like
 
 MAX_CACHED_BYTES = 2 * 2**30
 """In-memory data whose model tensors take more than this is converted batch by batch instead of once."""
@@ -46,11 +47,11 @@ class Feed(abc.ABC):
         """Names the content: another digest, other data."""
 
     def draw(self, x: Tensor) -> Tensor:
-        """Draws what is random in rows (dequantization, dynamic binarization) from the global generator."""
+        """Draws what is random in rows (dequantization, dynamic binarization)."""
         return x
 
     def augment(self, x: Tensor) -> Tensor:
-        """Training rows augmented, from the global generator; still without what `draw` draws."""
+        """Training rows augmented; still without what `draw` draws."""
         return augmented(x, self.augmentation)
 
     def ready(self, batch: Batch, device: torch.device, *, training: bool = False) -> Batch:
@@ -171,7 +172,7 @@ class SourceFeed(Feed):
         """As `Feed.draw`."""
         if not self.schema.is_random(self.continuous):
             return x
-        return self.schema.draw(x, torch.rand_like(x), self.continuous)
+        return self.schema.draw(x, uniform_like(x), self.continuous)
 
     def _read(self, ids: np.ndarray) -> Tensor:
         # The schema knows the training rows; what others hold beyond them teaches nothing, and is no reason to stop.

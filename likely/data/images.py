@@ -1,7 +1,6 @@
 """Images in files: decoded when they are read, a batch at a time, by a few threads."""
 
 import contextlib
-import functools
 import hashlib
 import os
 from collections.abc import Iterator
@@ -31,6 +30,7 @@ class ImageSource(Source):
 
     kind: ClassVar[str] = "image"
     in_memory: ClassVar[bool] = False
+    _threads: tuple[int, ThreadPoolExecutor | None] = (0, None)
 
     def __init__(
         self,
@@ -108,10 +108,14 @@ class ImageSource(Source):
             content.update(f"{name}\0{stamp}\0".encode("utf-8", "surrogateescape"))
         return self._finish_digest(content)
 
-    @functools.cached_property
+    @property
     def threads(self) -> ThreadPoolExecutor:
-        """What decodes."""
-        return ThreadPoolExecutor(_N_THREADS, thread_name_prefix="likely-images")
+        """What decodes, in this process: a child that was forked has none of its parent's threads."""
+        process, threads = self._threads
+        if threads is None or process != os.getpid():
+            threads = ThreadPoolExecutor(_N_THREADS, thread_name_prefix="likely-images")
+            self._threads = os.getpid(), threads
+        return threads
 
     def _alike(self, id: int) -> np.ndarray:
         image = self.pixels(id)

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
+from likely import rng
+
 Padding: TypeAlias = Literal["zeros", "border", "reflection"]
 """What is read outside of an image: zeros, the nearest pixel, or the image mirrored at its border."""
 
@@ -49,7 +51,7 @@ def resample(x: Tensor, positions: Tensor, padding: Padding = "zeros") -> Tensor
 
 def uniform(like: Tensor, n: int, count: int) -> Tensor:
     """Numbers drawn from -1 to 1, (count, n), on the device and of the type of `like`."""
-    return torch.rand(count, n, device=like.device, dtype=like.dtype) * 2 - 1
+    return rng.uniform(count, n, like=like) * 2 - 1
 
 
 def smooth_noise(positions: Tensor, width: float) -> Tensor:
@@ -68,7 +70,7 @@ def smooth_noise(positions: Tensor, width: float) -> Tensor:
     n, h, w, _ = positions.shape
     down, right = _smoothing(h, max(width, 1.0), positions), _smoothing(w, max(width, 1.0), positions)
     high, wide = down.shape[1], right.shape[1]
-    noise = torch.randn(high, n * 2 * wide, device=positions.device, dtype=positions.dtype)
+    noise = rng.normal(high, n * 2 * wide, like=positions)
     # Two products of whole matrices; one small product for each row takes longer.
     fields = (down @ noise).view(-1, wide) @ right.T  # (h * n * 2, w)
     return fields.view(h, n, 2, w).permute(1, 0, 3, 2)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from likely import rng
 from likely.bijections import (
     ActNorm,
     Autoregressive,
@@ -79,7 +80,7 @@ class _Uniform(Dequantizer):
         self.x_shape = tuple(x_shape)
 
     def noise(self, n: int, like: Tensor) -> Tensor:
-        return torch.rand(n, *self.x_shape, dtype=like.dtype, device=like.device)
+        return rng.uniform(n, *self.x_shape, like=like)
 
     def forward(self, noise: Tensor, x: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
         return noise, x.new_zeros(len(x))
@@ -146,7 +147,7 @@ class _Variational(Dequantizer):
         self.to_bin = Inverse(Logit(0.0, 1.0, margin=0.0))
 
     def noise(self, n: int, like: Tensor) -> Tensor:
-        return torch.randn(n, *self.x_shape, dtype=like.dtype, device=like.device)
+        return rng.normal(n, *self.x_shape, like=like)
 
     def forward(self, noise: Tensor, x: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
         log_noise = -0.5 * (noise.square() + math.log(2 * math.pi)).flatten(1).sum(1)

@@ -9,8 +9,12 @@ from torch.distributions import Bernoulli as BernoulliDistribution
 from torch.distributions import ContinuousBernoulli as ContinuousBernoulliDistribution
 from torch.distributions import Distribution
 
+from likely import rng
 from likely.contract import Shape
 from likely.likelihoods.likelihood import Likelihood, Observation, precise
+
+_Size = torch.Size | list[int] | tuple[int, ...]
+_NO_SHAPE = torch.Size()
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,10 @@ class _BernoulliObservation(Observation):
 
 
 class _Bits(BernoulliDistribution):
+    def sample(self, sample_shape: _Size = _NO_SHAPE) -> Tensor:
+        p = self.probs.expand(self._extended_shape(sample_shape))
+        return rng.coins(p).to(p.dtype)
+
     def log_prob(self, value: Tensor) -> Tensor:
         # In place: on small networks PyTorch's own way of turning the sign costs a twentieth of a step.
         return F.binary_cross_entropy_with_logits(self.logits, value, reduction="none").neg_()
@@ -64,7 +72,7 @@ class ContinuousBernoulli(Likelihood):
 
 class _ContinuousBernoulliObservation(Observation):
     def values(self, raw: Tensor) -> Distribution:
-        return ContinuousBernoulliDistribution(logits=raw, validate_args=False)
+        return _InUnit(logits=raw, validate_args=False)
 
     def draw(self, raw: Tensor, noise: Tensor, temperature: float = 1.0) -> Tensor:
         """The inverse of F(x) = expm1(s x) / expm1(s), s = logits / temperature."""
@@ -73,3 +81,9 @@ class _ContinuousBernoulliObservation(Observation):
         falling, rising = -slope.abs().clamp_min(1e-12), slope > 0
         x = torch.log1p(torch.where(rising, 1 - u, u) * torch.expm1(falling)) / falling
         return torch.where(rising, 1 - x, x).clamp(0, 1).to(noise.dtype)
+
+
+class _InUnit(ContinuousBernoulliDistribution):
+    def sample(self, sample_shape: _Size = _NO_SHAPE) -> Tensor:
+        drawn: Tensor = self.icdf(rng.uniform(*self._extended_shape(sample_shape), like=self.probs))
+        return drawn

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import Distribution
 
+from likely import rng
 from likely.contract import Shape
 from likely.likelihoods.inversion import chosen
 from likely.likelihoods.likelihood import Likelihood, Observation, precise
@@ -70,7 +71,7 @@ class _Levels(Distribution):
         return torch.tensordot(self.log_p.exp(), level, dims=([1], [0]))
 
     def sample(self, sample_shape: _Size = _NO_SHAPE) -> Tensor:
-        return draw_index(self.log_p, sample_shape) / (self.levels - 1)
+        return draw_index(self.log_p, sample_shape).to(self.log_p.dtype) / (self.levels - 1)
 
     def log_prob(self, value: Tensor) -> Tensor:
         level = (value * (self.levels - 1)).round()
@@ -158,7 +159,7 @@ class _DiscretizedLogistics(Distribution):
     def sample(self, sample_shape: _Size = _NO_SHAPE) -> Tensor:
         index = draw_index(self.log_weight, sample_shape)
         loc, log_scale = of_chosen(index, len(sample_shape) + 1, self.loc, self.log_scale)
-        u = torch.rand_like(loc).clamp(1e-7, 1 - 1e-7)
+        u = rng.uniform_like(loc).clamp(1e-7, 1 - 1e-7)
         x = loc + log_scale.exp() * (u.log() - (-u).log1p())
         return (x * (self.levels - 1)).round().clamp(0, self.levels - 1) / (self.levels - 1)
 
@@ -185,7 +186,7 @@ class _DiscretizedLogistics(Distribution):
 def draw_index(log_p: Tensor, sample_shape: _Size) -> Tensor:
     """Draws from log_p (batch, n, ...), normalized over n: (*sample_shape, batch, ...) whole numbers."""
     flat = log_p.exp().movedim(1, -1)
-    index = torch.multinomial(flat.reshape(-1, flat.shape[-1]), math.prod(sample_shape), replacement=True)
+    index = rng.categories(flat.reshape(-1, flat.shape[-1]), math.prod(sample_shape))
     return index.T.reshape(*sample_shape, *flat.shape[:-1])
 
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import Distribution
 
+from likely import rng
 from likely.contract import Shape
 from likely.likelihoods.inversion import chosen_with_rest
 from likely.likelihoods.levels import draw_index, of_chosen
@@ -120,7 +121,7 @@ class _Normals(AllowsOutliers):
     def _sample(self, log_weight: Tensor, sample_shape: _Size) -> Tensor:
         index = draw_index(log_weight, sample_shape)
         loc, scale = of_chosen(index, len(sample_shape) + 1, self.loc, self.scale)
-        return loc + scale * torch.randn_like(loc)
+        return loc + scale * rng.normal_like(loc)
 
     def log_prob(self, value: Tensor) -> Tensor:
         off = (value.unsqueeze(1) - self.loc) / self.scale

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import Distribution, Normal
 
+from likely import rng
 from likely.contract import Shape
 from likely.likelihoods.inversion import inside
 from likely.likelihoods.likelihood import AllowsOutliers, Likelihood, Observation
@@ -70,7 +71,7 @@ class _GaussianObservation(Observation):
 
     def values(self, raw: Tensor) -> Distribution:
         loc, scale = self._read(raw)
-        return _Contaminated(loc, scale, self.outliers) if self.outliers else Normal(loc, scale, validate_args=False)
+        return _Contaminated(loc, scale, self.outliers) if self.outliers else _Normal(loc, scale, validate_args=False)
 
     def draw(self, raw: Tensor, noise: Tensor, temperature: float = 1.0) -> Tensor:
         loc, scale = self._read(raw.double())
@@ -89,7 +90,12 @@ class _GaussianObservation(Observation):
         return loc, self.min_scale + F.softplus(raw_scale)
 
 
-class _Contaminated(Normal, AllowsOutliers):
+class _Normal(Normal):
+    def sample(self, sample_shape: _Size = _NO_SHAPE) -> Tensor:
+        return self.loc + self.scale * rng.normal(*self._extended_shape(sample_shape), like=self.loc)
+
+
+class _Contaminated(_Normal, AllowsOutliers):
     """A normal in which a share of the values comes from a wide one around the same location."""
 
     def __init__(self, loc: Tensor, scale: Tensor, share: float) -> None:
@@ -101,12 +107,12 @@ class _Contaminated(Normal, AllowsOutliers):
         return torch.logaddexp(math.log1p(-self.share) + super().log_prob(value), math.log(self.share) + wide)
 
     def sample(self, sample_shape: _Size = _NO_SHAPE) -> Tensor:
-        noise = torch.randn(self._extended_shape(sample_shape), dtype=self.loc.dtype, device=self.loc.device)
-        scale = torch.where(torch.rand_like(noise) < self.share, OUTLIER_SCALE, self.scale)
+        noise = rng.normal(*self._extended_shape(sample_shape), like=self.loc)
+        scale = torch.where(rng.uniform_like(noise) < self.share, OUTLIER_SCALE, self.scale)
         return self.loc + scale * noise
 
     def ordinary_sample(self) -> Tensor:
-        return Normal.sample(self)
+        return _Normal.sample(self)
 
 
 def _tempered(share: float, temperature: float) -> float:

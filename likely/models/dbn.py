@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from likely import rng
 from likely.boltzmann import (
     BernoulliUnits,
     Learning,
@@ -139,7 +140,7 @@ class DBN(Stacked, AnnealedEnergy, Encoder, MarkovSampler):
         log_weight = v.new_zeros(len(v))
         for machine in below:
             logits = machine.hidden_logits(v)
-            h = (torch.rand_like(logits[:1]) < logits.sigmoid()).to(v.dtype)
+            h = (rng.uniform_like(logits[:1]) < logits.sigmoid()).to(v.dtype)
             log_q = -F.binary_cross_entropy_with_logits(logits, h, reduction="none").sum(-1)
             log_weight = log_weight + machine.log_likelihood(v, h) - log_q
             v = h

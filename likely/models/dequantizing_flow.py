@@ -6,6 +6,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from likely import rng
 from likely.bijections import Chain, Logit
 from likely.contract import (
     MAX_ROWS_AT_ONCE,
@@ -128,8 +129,7 @@ class DequantizingFlow(GradientFitted, Encoder, Decoder, Sampler, BoundedDensity
         return level.to(z.dtype) / (self.levels - 1)
 
     def _sample(self, n: int, condition: Tensor | None) -> Tensor:
-        origin = self.get_buffer("origin")
-        return self._decode(torch.randn(n, *self.z_shape, dtype=origin.dtype, device=origin.device), condition)
+        return self._decode(rng.normal(n, *self.z_shape, like=self.get_buffer("origin")), condition)
 
 
 def _context(condition: Tensor | None) -> Tensor | None:

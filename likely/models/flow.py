@@ -6,6 +6,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from likely import rng
 from likely.bijections import Chain, Logit
 from likely.contract import Batch, Decoder, Encoder, ExactDensity, GradientFitted, Objective, Sampler, Shape
 from likely.flows import Design, default_design
@@ -79,8 +80,7 @@ class Flow(GradientFitted, Encoder, Decoder, Sampler, ExactDensity):
         return x
 
     def _sample(self, n: int, condition: Tensor | None) -> Tensor:
-        origin = self.get_buffer("origin")
-        return self._decode(torch.randn(n, *self.z_shape, dtype=origin.dtype, device=origin.device), condition)
+        return self._decode(rng.normal(n, *self.z_shape, like=self.get_buffer("origin")), condition)
 
 
 def _context(condition: Tensor | None) -> Tensor | None:

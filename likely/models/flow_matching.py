@@ -6,6 +6,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from likely import rng
 from likely.contract import (
     Batch,
     Decoder,
@@ -25,7 +26,6 @@ from likely.networks.residual_mlp import ResidualMLP
 from likely.networks.unet import UNet
 from likely.networks.velocity import VelocityNetwork
 from likely.odes import State, integrate, integrate_in_steps
-from likely.rng import seeded
 from likely.transport import GaussianPath, Trace, guided
 
 SMALLEST_MAP = 16
@@ -106,7 +106,7 @@ class FlowMatching(GradientFitted, Encoder, Decoder, Sampler, EstimatedDensity, 
 
     def _objective(self, x: Tensor, condition: Tensor | None, player: str) -> Objective:
         w_1 = self.path.coordinates(x)
-        w_0, t = torch.randn_like(w_1), _drawn_times(w_1)
+        w_0, t = rng.normal_like(w_1), _drawn_times(w_1)
         w_t = (1 - t[:, None]) * w_0 + t[:, None] * w_1
         raw = self.residual((w_t / self.path.marginal(t).root).view_as(x), t, _flat(condition))
         error = (raw.flatten(1) - self.path.residual_target(t, w_0, w_1)).square().sum(1)
@@ -119,7 +119,7 @@ class FlowMatching(GradientFitted, Encoder, Decoder, Sampler, EstimatedDensity, 
         return self.path.rows(self._carried(z, 0.0, 1.0, condition))
 
     def _sample(self, n: int, condition: Tensor | None) -> Tensor:
-        noise = torch.randn(n, self.path.n, dtype=self.path.scale.dtype, device=self.path.scale.device)
+        noise = rng.normal(n, self.path.n, like=self.path.scale)
         if self.steps is None:
             return self._decode(noise, condition)
         (w,) = integrate_in_steps(self._field, (noise,), 0.0, 1.0, self.steps, context=_flat(condition))
@@ -152,9 +152,9 @@ class FlowMatching(GradientFitted, Encoder, Decoder, Sampler, EstimatedDensity, 
                 f"FlowMatching restores what a linear operator left of rows (Erasing, Truncation, Downsampling, "
                 f"Grayscale), got {type(operator).__name__}; for noise fit denoising_autoencoder"
             )
-        with torch.no_grad(), seeded("flow matching", "restoration"):
+        with torch.no_grad(), rng.stream("flow matching", "restoration"):
             # One noise for all rows: a row's restoration must not depend on its neighbours.
-            noise = torch.randn(1, self.path.n, dtype=y.dtype, device=y.device).expand(len(y), -1)
+            noise = rng.normal(1, self.path.n, like=y).expand(len(y), -1)
             return self.draw_given(y, operator, noise, condition)
 
     def draw_given(self, y: Tensor, operator: LinearOperator, noise: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -182,7 +182,7 @@ def _drawn_times(rows: Tensor) -> Tensor:
     Reference: Scaling Rectified Flow Transformers (Esser et al., 2024), arXiv:2403.03206, section 3.1
     """
     n = len(rows)
-    places = torch.randperm(n, device=rows.device) + torch.rand(n, dtype=rows.dtype, device=rows.device)
+    places = rng.shuffled(n, like=rows) + rng.uniform(n, like=rows)
     even = places / n
     return torch.where(torch.arange(n, device=rows.device) % 4 == 0, even, torch.special.ndtri(even).sigmoid())
 

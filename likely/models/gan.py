@@ -7,6 +7,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from likely import rng
 from likely.adversarial import STARTING_ITERATIONS, Game, iterate
 from likely.adversarial.collapse import remarks_on
 from likely.adversarial.play import alongside, critic_turn, generator_turn
@@ -101,8 +102,7 @@ class GAN(NoHeldOutObjective, Decoder, Sampler):
         return self.rows.made(self.generator(z, context))
 
     def _noise(self, n: int) -> Tensor:
-        like = next(self.parameters())
-        return torch.randn(n, self.z_size, dtype=like.dtype, device=like.device)
+        return rng.normal(n, self.z_size, like=next(self.parameters()))
 
     def _decode(self, z: Tensor, condition: Tensor | None) -> Tensor:
         return self.rows.outside(self._make(z, None if condition is None else condition.flatten(1)))

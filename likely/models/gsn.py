@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent
 
+from likely import rng
 from likely.contract import (
     Batch,
     Decoder,
@@ -26,7 +27,6 @@ from likely.contract import (
 from likely.corruptions import Corruption, GaussianNoise, SaltAndPepper, missing_values, start
 from likely.likelihoods import Bernoulli, Gaussian, Likelihood, without_outliers
 from likely.networks import Network, default_network
-from likely.rng import seeded
 
 N_MARGINAL = 64
 """How many training values of each place are kept, for chains to begin with."""
@@ -113,7 +113,7 @@ class GSN(GradientFitted, Encoder, Decoder, Reconstructor, MarkovSampler, Impute
     def initialize(self, batch: Batch) -> None:
         """Keeps some values of each place, in an order of its own, so that no row of the memory is a training row."""
         rows = drawn_rows(batch.x, N_MARGINAL, "marginals")
-        order = torch.rand(rows.flatten(1).shape, device=rows.device).argsort(0)
+        order = rng.uniform_like(rows.flatten(1)).argsort(0)
         self.get_buffer("marginals").copy_(self._of_rows(rows, order))
 
     def given(self, corrupted: Tensor, condition: Tensor | None = None) -> Independent:
@@ -146,7 +146,7 @@ class GSN(GradientFitted, Encoder, Decoder, Reconstructor, MarkovSampler, Impute
 
     def _begin(self, n: int, condition: Tensor | None) -> Tensor:
         marginals = self.get_buffer("marginals")
-        choice = torch.randint(len(marginals), (n, math.prod(self.x_shape)), device=marginals.device)
+        choice = rng.integers(len(marginals), n, math.prod(self.x_shape), like=marginals)
         return self._of_rows(marginals, choice)
 
     def _step(self, state: Tensor, condition: Tensor | None) -> Tensor:
@@ -190,13 +190,13 @@ class GSN(GradientFitted, Encoder, Decoder, Reconstructor, MarkovSampler, Impute
         known, given = repeated(y, N_FILLED), repeated(condition, N_FILLED)
         which = torch.arange(N_FILLED, device=y.device).repeat_interleave(len(y))
         total = torch.zeros_like(y)
-        with seeded(0, "restoration"):
+        with rng.stream(0, "restoration"):
             begun = self._begin(N_FILLED, None)
             state = torch.where(known.isnan(), begun[which], known)
             for step in range(self.fill_steps):
                 operator = self.noise.draw(begun).rows(which)
                 raw = self._raw(start(operator.apply(state), operator), given)
-                draw = self.ordinary.draw(raw, torch.rand_like(begun)[which])
+                draw = self.ordinary.draw(raw, rng.uniform_like(begun)[which])
                 state = torch.where(known.isnan(), draw, known)
                 if step >= self.fill_steps // 2:
                     total += self.ordinary(raw).mean.view(N_FILLED, *y.shape).mean(0)

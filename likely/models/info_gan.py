@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from likely import rng
 from likely.adversarial import STARTING_ITERATIONS, Game, iterate
 from likely.adversarial.collapse import remarks_on
 from likely.adversarial.play import critic_turn, generator_turn
@@ -122,8 +123,8 @@ class InfoGAN(NoHeldOutObjective, Encoder, Sampler):
         """Codes as they are drawn in training: (n, *z_shape)."""
         like = next(self.parameters())
         choices = [torch.eye(k, dtype=like.dtype, device=like.device) for k in self.categories]
-        choices = [rows[torch.randint(len(rows), (n,), device=like.device)] for rows in choices]
-        numbers = 2 * torch.rand(n, self.n_continuous, dtype=like.dtype, device=like.device) - 1
+        choices = [rows[rng.integers(len(rows), n, like=like)] for rows in choices]
+        numbers = 2 * rng.uniform(n, self.n_continuous, like=like) - 1
         return torch.cat([*choices, numbers], 1)
 
     def _objective(self, x: Tensor, condition: Tensor | None, player: str) -> Objective:
@@ -164,7 +165,7 @@ class InfoGAN(NoHeldOutObjective, Encoder, Sampler):
 
     def _make(self, codes: Tensor) -> Tensor:
         """Rows in the networks' scale (batch, *x_shape), each of its code and noise of its own."""
-        noise = torch.randn(len(codes), self.noise_size, dtype=codes.dtype, device=codes.device)
+        noise = rng.normal(len(codes), self.noise_size, like=codes)
         return self.rows.made(self.generator(noise, codes))
 
     def _sample(self, n: int, condition: Tensor | None) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Independent
 
+from likely import rng
 from likely.contract import Batch, Shape, repeated
 from likely.likelihoods import Gaussian, Likelihood, observed_log_prob, split_missing
 from likely.networks import Network, default_network
@@ -224,7 +225,7 @@ class _Rows(Inference):
 
     def _draw(self, k: int) -> tuple[Descent, Tensor]:
         loc = self.belief.rungs[0].loc
-        noise = torch.randn(k, len(loc), *self.model.z_shape, dtype=loc.dtype, device=loc.device)
+        noise = rng.normal(k, len(loc), *self.model.z_shape, like=loc)
         found = self.belief.descend(noise)
         observation = self.model._observe_lowest(found.lowest, repeated(self.condition, k))
         return found, observed_log_prob(observation, repeated(self.x, k), repeated(self.present, k))

@@ -7,6 +7,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from likely import rng
 from likely.chain_rule import ChainRuleModel, as_context, draw_in_order, reading_order
 from likely.contract import Objective, Shape
 from likely.errors import UserError
@@ -117,7 +118,7 @@ class MADE(ChainRuleModel):
         if not self.shared:
             return range(min(len(x), self.n_orders))
         n = 1 if self.training else min(len(x), self.n_orders, N_HELD_OUT_ORDERS)
-        return torch.randint(self.n_orders, (n,), device=x.device).split(1)
+        return rng.integers(self.n_orders, n, like=x).split(1)
 
     def _complete(
         self,

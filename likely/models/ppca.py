@@ -7,6 +7,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from likely import rng
 from likely.contract import Batch, ClosedFormFitted, Decoder, Encoder, ExactDensity, Reconstructor, Sampler, Shape
 from likely.networks import default_z_size
 from likely.principal import principal
@@ -72,9 +73,9 @@ class PPCA(ClosedFormFitted, Encoder, Decoder, Reconstructor, Sampler, ExactDens
         return self._decode(self._encode(x, condition), condition)
 
     def _sample(self, n: int, condition: Tensor | None) -> Tensor:
-        z = torch.randn(n, self.z_size, dtype=self.mean.dtype, device=self.mean.device)
+        z = rng.normal(n, self.z_size, like=self.mean)
         x = self._decode(z, None)
-        return x + self._noise.sqrt() * torch.randn_like(x)
+        return x + self._noise.sqrt() * rng.normal_like(x)
 
     def _log_prob(self, x: Tensor, condition: Tensor | None) -> Tensor:
         centered = x.flatten(1) - self.mean

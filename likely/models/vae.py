@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent
 
+from likely import rng
 from likely.contract import Batch, Shape, repeated
 from likely.likelihoods import Gaussian as GaussianLikelihood
 from likely.likelihoods import Likelihood, observed_log_prob, split_missing
@@ -156,4 +157,4 @@ class _Rows(Inference):
 
     def _noise(self, n: int) -> Tensor:
         loc = self.belief.base.loc if isinstance(self.belief, Transported) else self.belief.loc
-        return torch.randn(n, *loc.shape, dtype=loc.dtype, device=loc.device)
+        return rng.normal(n, *loc.shape, like=loc)

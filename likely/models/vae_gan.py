@@ -7,6 +7,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from likely import rng
 from likely.adversarial import STARTING_ITERATIONS, Game, NonSaturating, iterate
 from likely.adversarial.collapse import remarks_on, told_apart, variety
 from likely.adversarial.play import alongside
@@ -127,7 +128,7 @@ class VAEGAN(NoHeldOutObjective, Encoder, Decoder, Reconstructor, Sampler):
             again, drawn = self._again(self._belief(real, context), context), self._drawn(len(real), context)
         of_real, of_again, of_drawn = self._scores(torch.cat([real, again, drawn]), context).split(len(real))
         loss = 0.5 * (self.game.critic_loss(of_real, of_again) + self.game.critic_loss(of_real, of_drawn))
-        coin = torch.rand(len(real), *[1] * (real.ndim - 1), device=real.device) < 0.5
+        coin = rng.uniform(len(real), *[1] * (real.ndim - 1), like=real) < 0.5
         mixed = torch.where(coin, again, drawn)
         penalty = self.game.penalty_of(lambda rows: self._scores(rows, context), real, mixed)
         judged = {} if self.training else told_apart(of_real, of_drawn)
@@ -162,11 +163,10 @@ class VAEGAN(NoHeldOutObjective, Encoder, Decoder, Reconstructor, Sampler):
         return belief
 
     def _again(self, belief: Diagonal, context: Tensor | None) -> Tensor:
-        return self._made(belief.draw(torch.randn_like(belief.loc).unsqueeze(0))[0].squeeze(0), context)
+        return self._made(belief.draw(rng.normal_like(belief.loc).unsqueeze(0))[0].squeeze(0), context)
 
     def _drawn(self, n: int, context: Tensor | None) -> Tensor:
-        like = next(self.parameters())
-        return self._made(torch.randn(n, self.z_size, dtype=like.dtype, device=like.device), context)
+        return self._made(rng.normal(n, self.z_size, like=next(self.parameters())), context)
 
     def _made(self, z: Tensor, context: Tensor | None) -> Tensor:
         return self.rows.made(self.decoder(z, context))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from likely.contract import Shape
+from likely.networks.dropout import Dropout
 
 MIN_SIDE = 8
 """Images narrower than this get dense layers."""
@@ -25,7 +26,7 @@ class Classifier(nn.Module):
         image = len(x_shape) == 3 and min(x_shape[1:]) >= MIN_SIDE
         layers = _convolutions(x_shape, n_features, channels) if image else _dense(x_shape, n_features)
         self.body = nn.Sequential(*layers)
-        self.head = nn.Sequential(nn.Dropout(0.2), nn.Linear(n_features, n_classes))
+        self.head = nn.Sequential(Dropout(0.2), nn.Linear(n_features, n_classes))
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits, (batch, n_classes)."""

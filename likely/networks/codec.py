@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from likely.contract import Batch, Shape
 from likely.networks.activations import ACTIVATIONS, Activation
+from likely.networks.dropout import Dropout
 from likely.principal import start_of
 
 Bottleneck = Callable[[Tensor], Tensor]
@@ -124,7 +125,7 @@ class DeepCodec(Codec):
         self.raw_shape = (raw_channels * x_shape[0], *x_shape[1:])
         self.features, self.head, self.decoder = features, head, decoder
         self.code_activation = nn.Identity() if code_activation is None else code_activation
-        self.code_dropout = nn.Dropout(code_dropout)
+        self.code_dropout = Dropout(code_dropout)
         n_values = math.prod(x_shape)
         self.linear_encoder = nn.Linear(n_values, head.out_features) if linear_path else None
         self.linear_decoder = nn.Linear(z_size, raw_channels * n_values) if linear_path else None

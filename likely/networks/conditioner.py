@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from likely.contract import Shape
 from likely.networks.activations import ACTIVATIONS, Activation
 from likely.networks.convolutions import CONVOLUTIONS, ChannelsLast, ResidualBlock, keep_variance
+from likely.networks.dropout import Dropout
 
 
 @final
@@ -43,7 +44,7 @@ class ConvolutionalConditioner(nn.Module):
         self.first = nn.Sequential(ChannelsLast(), convolution(x_shape[0], width, 3, padding=1))
         self.place = nn.Parameter(torch.zeros(width, *x_shape[1:]))
         self.context = convolution(context_size, width, 1) if context_size else None
-        left_out = [nn.Dropout(dropout)] if dropout else []
+        left_out = [Dropout(dropout)] if dropout else []
         self.blocks = nn.Sequential(*(ResidualBlock(width, n_dims, act) for _ in range(blocks)), act(), *left_out)
         self.last = convolution(width, out_channels, 3, padding=1)
         keep_variance(self)

@@ -9,6 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from likely import rng
 from likely.adversarial.spectral import normalize_spectra
 from likely.contract import Shape
 from likely.networks.context import check_context
@@ -101,7 +102,7 @@ def build_features(x_shape: Shape, width: int | None = None) -> tuple[nn.Module,
     assert isinstance(first, nn.Linear)
     with torch.no_grad():
         # Units bend all over the rows, and not at their mean alone: small differences between rows tell early.
-        first.bias.uniform_(-KINKS, KINKS).mul_(first.weight.norm(dim=1))
+        first.bias.copy_(KINKS * (2 * rng.uniform_like(first.bias) - 1) * first.weight.norm(dim=1))
     return trunk, n_features
 
 

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from likely.networks.dropout import Dropout
 from likely.networks.left_convolution import LeftConv
 from likely.networks.masked_convolution import MaskKind
 
@@ -108,7 +109,7 @@ class GatedLayer(nn.Module):
             widen_gates(self.above)
         self.context = nn.Linear(context_size, width * (1 + above), bias=False) if context_size else None
         self.mix = LeftConv(channels, channels, 1, "B", colors=colors, bias=False)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, above: Tensor, left: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         """Both stacks (batch, channels, h, w) after this layer; the vertical as it was where nobody reads it.

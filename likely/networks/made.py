@@ -16,6 +16,7 @@ from likely.contract import Shape
 from likely.networks.activations import ACTIVATIONS, Activation
 from likely.networks.causal import CausalNetwork, Steps, place_of_values
 from likely.networks.context import with_context
+from likely.networks.dropout import Dropout
 from likely.networks.masked import degrees_of_units
 from likely.rng import permutation
 
@@ -69,7 +70,7 @@ class MaskedMLP(CausalNetwork):
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         self.direct = nn.Linear(n, raw_channels * n, bias=False) if direct and hidden else None
         self.seen = nn.Parameter(torch.zeros(sizes[1], n)) if n_orders > 1 else None
-        self.activation, self.dropout = ACTIVATIONS[activation](), nn.Dropout(dropout)
+        self.activation, self.dropout = ACTIVATIONS[activation](), Dropout(dropout)
         # Rebuilt with the network, not saved.
         self.register_buffer("orders", torch.tensor(_orders(n_places, n_orders)), persistent=False)
         self.register_buffer("place_of", place_of_values(places), persistent=False)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from likely.networks.activations import ACTIVATIONS, Activation
 from likely.networks.context import with_context
+from likely.networks.dropout import Dropout
 
 
 @final
@@ -68,7 +69,7 @@ class AutoregressiveMLP(nn.Module):
         self.n, self.outputs, self.context_size = n, outputs, context_size
         masks = autoregressive_masks(range(n) if order is None else order, hidden, outputs, context_size=context_size)
         self.layers = nn.ModuleList(MaskedLinear(mask) for mask in masks)
-        self.activation = nn.Sequential(ACTIVATIONS[activation](), nn.Dropout(dropout))
+        self.activation = nn.Sequential(ACTIVATIONS[activation](), Dropout(dropout))
 
     def forward(self, x: Tensor, context: Tensor | None = None, masks: Sequence[Tensor] | None = None) -> Tensor:
         """What each input's numbers are.

@@ -7,6 +7,7 @@ from typing import final
 
 from torch import Tensor, nn
 
+from likely.networks.dropout import Dropout
 from likely.networks.gates import shifted
 from likely.networks.left_convolution import LeftConv
 from likely.networks.masked_convolution import MaskedConv, MaskKind
@@ -51,7 +52,7 @@ class MaskedBlock(nn.Module):
         self.conv = masked_conv(channels, channels, kernel, "B", colors=colors, above=above, dilation=dilation)
         self.widen = LeftConv(channels, 2 * channels, 1, "B", colors=colors, bias=False)
         self.context = nn.Linear(context_size, channels, bias=False) if context_size else None
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
         """(batch, 2 * channels, h, w) to the same; context (batch, context_size), or None."""

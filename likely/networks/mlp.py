@@ -9,6 +9,7 @@ from torch import nn
 from likely.contract import Shape
 from likely.networks.activations import ACTIVATIONS, Activation
 from likely.networks.codec import Codec, DeepCodec, Layer, Network
+from likely.networks.dropout import Dropout
 from likely.networks.tied import TransposedLinear, check_tied
 
 
@@ -53,7 +54,7 @@ class MLP(Network):
         downs = self._downs(ups, head, (z_size + condition_size, *self.hidden[::-1], raw_channels * n_values))
         code_activation = None if self.code_activation is None else ACTIVATIONS[self.code_activation]()
         features = [self._activated(up) for up in ups]
-        entrance = [nn.Flatten(), nn.Dropout(self.input_dropout)] if self.input_dropout else [nn.Flatten()]
+        entrance = [nn.Flatten(), Dropout(self.input_dropout)] if self.input_dropout else [nn.Flatten()]
         decoder = [*(self._activated(down) for down in downs[:-1]), [downs[-1]]]
         return DeepCodec(
             x_shape,
@@ -75,7 +76,7 @@ class MLP(Network):
 
     def _activated(self, layer: nn.Module) -> list[nn.Module]:
         activated = [layer, ACTIVATIONS[self.activation]()]
-        return [*activated, nn.Dropout(self.dropout)] if self.dropout else activated
+        return [*activated, Dropout(self.dropout)] if self.dropout else activated
 
     def _layers(
         self, ups: list[list[nn.Module]], downs: list[list[nn.Module]], x_shape: Shape, raw_channels: int
@@ -89,4 +90,4 @@ class MLP(Network):
 
 def _without_dropout(modules: list[nn.Module]) -> list[nn.Module]:
     # A layer that is trained by itself has its corruption; what is left out in the whole network is left in here.
-    return [module for module in modules if not isinstance(module, nn.Dropout)]
+    return [module for module in modules if not isinstance(module, Dropout)]

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from likely import rng
 from likely.contract import Shape
 from likely.networks.causal import CausalNetwork, Steps, place_of_values
 from likely.networks.context import with_context
@@ -73,11 +74,11 @@ class NADENetwork(CausalNetwork):
         order = torch.cat([torch.arange(place.start, place.stop) for place in places])
         self.register_buffer("value_order", order, persistent=False)
         self.register_buffer("place_of", place_of_values(places)[order], persistent=False)
-        self.weight = nn.Parameter(torch.empty(n, hidden).uniform_(-1, 1) / math.sqrt(n))
-        self.hidden_bias = nn.Parameter(torch.empty(hidden).uniform_(-1, 1) / math.sqrt(n))
+        self.weight = nn.Parameter((2 * rng.uniform(n, hidden) - 1) / math.sqrt(n))
+        self.hidden_bias = nn.Parameter((2 * rng.uniform(hidden) - 1) / math.sqrt(n))
         self.context = nn.Linear(context_size, hidden, bias=False) if context_size else None
         self.rho = nn.Parameter(torch.ones(len(places))) if rescaled else None
-        self.output = nn.Parameter(torch.empty(n, raw_channels, hidden).uniform_(-1, 1) / math.sqrt(hidden))
+        self.output = nn.Parameter((2 * rng.uniform(n, raw_channels, hidden) - 1) / math.sqrt(hidden))
         self.bias = nn.Parameter(torch.zeros(n, raw_channels))
         self.activation, self.dropout = activation, dropout
         self.block, self.widths = block, tuple(place.stop - place.start for place in places)
@@ -106,7 +107,7 @@ class NADENetwork(CausalNetwork):
         """What each hidden unit of each row counts, (batch, hidden): once drawn it holds for all places."""
         if not (self.training and self.dropout):
             return None
-        return (torch.rand_like(sums) >= self.dropout).to(sums.dtype) / (1 - self.dropout)
+        return rng.dropout_mask(sums, self.dropout)
 
     def _blocks(self, sums: Tensor) -> tuple[slice, ...]:
         at_hand = (CACHED if sums.device.type == "cpu" else MOST_CACHED) // max(1, sums.numel())

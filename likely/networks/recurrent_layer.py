@@ -10,6 +10,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from likely import rng
 from likely.networks.masked_convolution import color_mask
 from likely.networks.wavefront import GATES
 
@@ -131,4 +132,4 @@ def pixel_mask(features: int, hidden: int, *, colors: int = 1) -> Tensor:
 def _uniform(shape: tuple[int, ...]) -> Tensor:
     """Starting weights (..., n_in, n_out)."""
     bound = 1 / math.sqrt(shape[-2])
-    return torch.empty(shape).uniform_(-bound, bound)
+    return bound * (2 * rng.uniform(*shape) - 1)

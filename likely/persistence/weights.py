@@ -16,7 +16,7 @@ from likely.contract import Model, Shape
 from likely.errors import ModelFileError, UserError
 from likely.persistence.reading import parse_json
 from likely.registry import Spec
-from likely.rng import preserved
+from likely.rng import seeded
 
 MAX_HEADER = 2**24
 MAX_REGISTRATIONS = 10_000
@@ -104,7 +104,7 @@ class Blueprint:
 
     def __init__(self, spec: Spec, x_shape: Shape) -> None:
         self._spec, self._x_shape = spec, x_shape
-        with preserved(), torch.device("meta"), _registrations_counted():
+        with seeded("blueprint"), torch.device("meta"), _registrations_counted():
             self._model = _built(spec, x_shape)
         n_buffered = sum(map(_n_bytes, self._model.buffers()))
         if n_buffered > 2 * self.n_bytes + MAX_SCRATCH:
@@ -154,7 +154,7 @@ class Blueprint:
             raise ModelFileError(f"it is damaged: {error}") from error
         for name, tensor in tensors.items():
             _check_finite(name, tensor)
-        with preserved():
+        with seeded("blueprint"):
             model = _built(self._spec, self._x_shape)
         _match_precision(model, {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()})
         model.load_state_dict(tensors | {alias: tensors[owner] for alias, owner in aliases.items()})

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from likely.contract import LatentDensity
-from likely.rng import preserved, restart
+from likely.rng import normal_like, restart, stream, torch_draws, uniform
 from likely.tasks.importance import LogProbEstimate, estimated, joined
 
 CODES_AT_ONCE = 2048
@@ -97,7 +97,7 @@ def annealed_estimate(
     size = max(1, CODES_AT_ONCE // (plan.n_chains + plan.n_pilots))
     pieces = []
     # A graph cannot be built of tensors that were made without one.
-    with preserved(), torch.inference_mode(False), torch.enable_grad():
+    with stream("annealing", seed), torch_draws(model), torch.inference_mode(False), torch.enable_grad():
         for start in range(0, len(x), size):
             restart("annealing", seed)
             given = None if condition is None else condition[start : start + size].clone()
@@ -148,8 +148,8 @@ class _Chains:
 
     def _moved(self, now: _Point, t: float, step: Tensor) -> tuple[_Point, Tensor]:
         """One Hamiltonian move that leaves p(z) p(x | z)^t as it is, and the probability that it was accepted."""
-        momentum = torch.randn_like(now.z[:, :1]).expand_as(now.z)
-        luck, jitter = torch.rand(2, self.n_chains, 1, dtype=now.z.dtype, device=now.z.device)
+        momentum = normal_like(now.z[:, :1]).expand_as(now.z)
+        luck, jitter = uniform(2, self.n_chains, 1, like=now.z)
         length = self._wide(step * (1 + JITTER * (2 * jitter - 1)))
         there, end = now, momentum + length / 2 * now.slope(t)
         for i in range(self.plan.n_leapfrog):

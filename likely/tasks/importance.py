@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from likely.contract import MAX_ROWS_AT_ONCE, LatentDensity
-from likely.rng import preserved, restart
+from likely.rng import normal, restart, stream, torch_draws
 
 ROWS_AT_ONCE = 256
 WEIGHTS_AT_ONCE = 4_000_000
@@ -101,7 +101,7 @@ def importance_estimate(
         raise ValueError("log p(x) is estimated for at least one row, got none")
     size = max(1, min(ROWS_AT_ONCE, WEIGHTS_AT_ONCE // n_samples))
     pieces = []
-    with preserved():
+    with stream("importance", seed), torch_draws(model):
         for rows, given in _pieces(x, condition, size):
             restart("importance", seed)
             if width == 1:
@@ -118,7 +118,7 @@ def _widened_log_weights(
     """As `LatentDensity.log_weights`, for codes from noise of another width: (n_samples, batch)."""
     like = next(model.parameters())
     belief, values = model.infer(x, condition), math.prod(model.z_shape)
-    noise = width * torch.randn(n_samples, 1, *model.z_shape, dtype=like.dtype, device=like.device)
+    noise = width * normal(n_samples, 1, *model.z_shape, like=like)
     weights = []
     for piece in noise.split(max(1, MAX_ROWS_AT_ONCE // len(x))):
         z, log_q = belief.draw(piece)
@@ -149,11 +149,11 @@ def one_sample_bound(
         Both, float64, on the CPU.
     """
     distortions, rates = [], []
-    with preserved():
+    with stream("one sample", seed), torch_draws(model):
         for rows, given in _pieces(x, condition, ROWS_AT_ONCE):
             restart("one sample", seed)
             like = next(model.parameters())
-            noise = torch.randn(n_samples, 1, *model.z_shape, dtype=like.dtype, device=like.device)
+            noise = normal(n_samples, 1, *model.z_shape, like=like)
             belief = model.infer(rows, given)
             distortion, rate = torch.zeros(2, len(rows), dtype=torch.float64)
             for each in noise.split(1):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from likely.contract import Batch, Decoder, Encoder, LatentDensity, Model, Shape
 from likely.errors import Unsupported, UserError
-from likely.rng import seeded
+from likely.rng import stream, torch_draws
 
 DECODED_VALUES = 2_000_000
 """So many values are decoded at once, however many codes there are."""
@@ -290,7 +290,7 @@ def _plane_shape(model: Model) -> Shape:
 def _codes_of(model: Model, codes: Tensor | None, what: str) -> Tensor:
     """Codes by which to tell where codes are: draws from the prior, the same at every call, else those given."""
     if isinstance(model, LatentDensity):
-        with seeded("prior"):
+        with stream("prior"), torch_draws(model):
             return model.draw_prior(N_DRAWS)
     if codes is None or len(codes) < 2:
         raise UserError(

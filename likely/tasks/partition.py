@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from likely.contract import AnnealedEnergy, AnnealingPath
-from likely.rng import preserved, restart
+from likely.rng import stream, torch_draws
 from likely.tasks.importance import estimated
 
 KNOTS = ((0.0, 0.0), (0.035, 0.5), (0.31, 0.9), (1.0, 1.0))
@@ -106,8 +106,7 @@ def log_partition(
     steps = temperatures(n_temperatures) if ladder is None else list(ladder)
     if steps[0] != 0 or steps[-1] != 1 or any(high <= low for low, high in pairwise(steps)):
         raise ValueError(f"a ladder of temperatures must rise from 0 to 1, got {steps[:3]} ... {steps[-3:]}")
-    with preserved():
-        restart("partition", seed)
+    with stream("partition", seed), torch_draws(model):
         log_weights = _annealed(path, n_chains, steps)
     estimate, _ = estimated(log_weights[:, None])
     value = float(path.log_partition) + float(estimate.log_prob)

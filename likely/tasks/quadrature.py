@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from likely.contract import LatentDensity
-from likely.rng import preserved, restart
+from likely.rng import stream, torch_draws
 
 CODES_AT_ONCE = 16_384
 REACH = 8.0
@@ -38,8 +38,7 @@ def quadrature(model: LatentDensity, x: Tensor, condition: Tensor | None = None,
     n_axes = math.prod(model.z_shape)
     if n_axes > 2:
         raise ValueError(f"quadrature takes codes of one or two values, got {n_axes}; take annealed_estimate")
-    with preserved():
-        restart("quadrature")
+    with stream("quadrature"), torch_draws(model):
         draws = model.draw_prior(4096).double().flatten(1)
     middle, reach = draws.mean(0), REACH * draws.std(0)
     n, before = COARSEST, _integrated(model, x, condition, middle, reach, COARSEST)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from likely.contract import Belief, Encoder, LatentDensity
-from likely.rng import preserved, restart
+from likely.rng import normal, restart, stream, torch_draws
 
 ACTIVE = 0.01
 """A value of the code is active where the posterior mean varies over rows by more than this (Burda et al., 2016)."""
@@ -83,7 +83,7 @@ def code_use(model: LatentDensity, x: Tensor, condition: Tensor | None = None, *
         raise ValueError(f"what varies over rows takes at least two of them, got {len(x)}")
     size = max(1, min(ROWS_AT_ONCE, VALUES_AT_ONCE // (N_DRAWS * math.prod(model.z_shape))))
     by_draws, by_formula, means = [], [], []
-    with preserved():
+    with stream("code use", seed), torch_draws(model):
         for start in range(0, len(x), size):
             restart("code use", seed)
             rows, given = x[start : start + size], None if condition is None else condition[start : start + size]
@@ -111,6 +111,6 @@ def _rates(belief: Belief) -> Tensor | None:
 def _noise(model: LatentDensity) -> Tensor:
     """Draws of mean 0 and mean square 1 in each value: rates that are squares of them come out exactly."""
     like = next(model.parameters())
-    half = torch.randn(N_DRAWS // 2, 1, *model.z_shape, dtype=like.dtype, device=like.device)
+    half = normal(N_DRAWS // 2, 1, *model.z_shape, like=like)
     both = torch.cat([half, -half])
     return both / both.square().mean(0, keepdim=True).sqrt()

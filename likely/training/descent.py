@@ -12,7 +12,7 @@ from likely.contract import Batch, GradientFitted
 from likely.data.feed import Feed
 from likely.data.split import Split
 from likely.errors import Interrupted
-from likely.rng import restart, some_of
+from likely.rng import TorchDraws, restart, some_of
 from likely.training.clock import Clock
 from likely.training.config import TrainConfig
 from likely.training.guard import all_or_nothing
@@ -138,7 +138,7 @@ def start(model: GradientFitted, batch: Batch) -> None:
     Raises:
         Diverged: if they are not finite; the model is then as it was.
     """
-    with all_or_nothing(model, [batch]):
+    with all_or_nothing(model, [batch]), TorchDraws():  # it may build layers, whose weights torch draws
         if batch.condition is not None:
             model.remember_conditions(batch.condition)
         model.initialize(batch)

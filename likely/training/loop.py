@@ -13,7 +13,7 @@ from likely.contract import Batch, ClosedFormFitted, GradientFitted, Layered, Mo
 from likely.data.feed import Feed, TensorFeed
 from likely.data.split import Split, split_rows
 from likely.errors import UserError
-from likely.rng import permutation, preserved, restart
+from likely.rng import permutation, stream, torch_draws
 from likely.training.config import TrainConfig
 from likely.training.descent import Store, Task, descend, starting_rows
 from likely.training.greedy import descend_by_layers
@@ -72,7 +72,12 @@ def train(
         return _solve(model, feed, split, config, report)
     if not isinstance(model, GradientFitted):
         raise TypeError(f"{type(model).__name__} is neither GradientFitted nor ClosedFormFitted")
-    with preserved(), _left_in_order(model), stop_requests() as request:
+    with (
+        stream(config.seed, "training", on_device=True),
+        torch_draws(model, feed),
+        _left_in_order(model),
+        stop_requests() as request,
+    ):
         task = Task(feed, split, config, store, report, request)
         if isinstance(model, Layered) and model.pretraining is not None:
             return descend_by_layers(model, task)
@@ -104,10 +109,11 @@ class _Passes:
         self.ids = ids[permutation(len(ids), seed, "closed form")]
 
     def __iter__(self) -> Iterator[Batch]:
-        with preserved():
-            restart(self.seed, "closed form")
-            for batch in self.feed.batches(self.ids, CLOSED_FORM_BATCH):
-                yield self.feed.ready(batch, self.device)
+        noise = stream(self.seed, "closed form")
+        for batch in self.feed.batches(self.ids, CLOSED_FORM_BATCH):
+            with noise:  # for the rows alone: what the model does between two batches is its own
+                ready = self.feed.ready(batch, self.device)
+            yield ready
 
 
 def _solve(
@@ -117,13 +123,12 @@ def _solve(
     device = next(model.buffers()).device
     # Nothing is chosen on held-out rows, so the validation rows teach as well.
     taught = replace(split, train=np.union1d(split.train, split.validation))
-    if model.condition_shape is not None:
-        with preserved():
-            condition = starting_rows(feed, taught, config, device).condition
-        if condition is not None:  # the model says what it lacks
-            model.remember_conditions(condition)
     passes = _Passes(feed, taught.train, config.seed, device)
-    with all_or_nothing(model, passes):
+    with stream(config.seed, "solving"), torch_draws(model, feed), all_or_nothing(model, passes):
+        if model.condition_shape is not None:
+            condition = starting_rows(feed, taught, config, device).condition
+            if condition is not None:  # the model says what it lacks
+                model.remember_conditions(condition)
         model.solve(passes)
     model.eval()
     seconds = time.monotonic() - start

@@ -2,7 +2,9 @@
 
 import contextlib
 import math
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
@@ -91,16 +93,31 @@ def work_of_step(model: GradientFitted, n_rows: int) -> int:
 
 @contextlib.contextmanager
 def compute_settings(model: GradientFitted, batch_size: int) -> Iterator[None]:
-    """Threads that suit the size of a step, and denormal numbers flushed to zero; as it was afterwards."""
+    """Threads that suit the size of a step, and denormal numbers flushed to zero; as it was afterwards.
+
+    Both are settings of the thread that trains; others, and those that begin meanwhile, keep what they have.
+    """
     threads, flushed = torch.get_num_threads(), _flushes_denormals()
     if work_of_step(model, batch_size) < TINY_WORK:
-        torch.set_num_threads(1)
+        _set_own_threads(1)
     torch.set_flush_denormal(True)
     try:
         yield
     finally:
         torch.set_flush_denormal(flushed)
-        torch.set_num_threads(threads)
+        if torch.get_num_threads() != threads:
+            _set_own_threads(threads)
+
+
+_SETTING_THREADS = threading.Lock()
+
+
+def _set_own_threads(n: int) -> None:
+    """`torch.set_num_threads` for this thread alone: torch would have all threads that begin later take n as well."""
+    with _SETTING_THREADS, ThreadPoolExecutor(1) as beginner:
+        of_beginners = beginner.submit(torch.get_num_threads).result()
+        torch.set_num_threads(n)
+        beginner.submit(torch.set_num_threads, of_beginners).result()
 
 
 def _flushes_denormals() -> bool:

@@ -13,7 +13,7 @@ from likely.contract import Batch, GradientFitted, NoHeldOutObjective, Objective
 from likely.data.feed import Feed
 from likely.data.split import Split
 from likely.errors import Diverged
-from likely.rng import permutation, restart
+from likely.rng import permutation, stream, torch_draws
 from likely.training.config import TrainConfig
 from likely.training.guard import Guard, sees_finite
 from likely.training.history import History
@@ -62,6 +62,7 @@ class Run:
     def __init__(self, model: GradientFitted, feed: Feed, split: Split, config: TrainConfig, batch_size: int) -> None:
         self.model, self.feed, self.split, self.config, self.batch_size = model, feed, split, config, batch_size
         self.device = next(model.parameters()).device
+        self.noise, self.torch_draws = stream(config.seed, "run", on_device=True), torch_draws(model, feed)
         self.players, self.parameters = model.players(), tuple(model.parameters())
         self.optimizers = {name: PlayerOptimizer(model, player, config) for name, player in self.players.items()}
         # Every step of every player sees rows of its own.
@@ -112,10 +113,14 @@ class Run:
     # What happens in a step. Nothing here waits for the device.
 
     def advance(self, batches: Iterator[Batch]) -> None:
-        """One step of every player, each on batches of its own."""
+        """One step of every player, each on batches of its own; its noise is a function of the seed and its number."""
+        self.noise.restart(self.config.seed, "step", self.step)
+        with self.noise, self.torch_draws:
+            self._advance(batches)
+
+    def _advance(self, batches: Iterator[Batch]) -> None:
         if not self.model.training:
             self.model.train()  # walks through all modules, which tiny networks would feel at every step
-        restart(self.config.seed, "step", self.step)
         self.guard.before_step()
         means: dict[str, Tensor] = {}
         for name, player in self.players.items():
@@ -206,11 +211,14 @@ class Run:
             self._compare(self._score(row))
         self.validation_seconds = time.monotonic() - start
 
-    @torch.no_grad()
     def _held_out(self) -> dict[str, float]:
         """The mean objective and its terms over the validation rows, with the same noise at every call."""
+        self.noise.restart(self.config.seed, "validation")
+        with self.noise, self.torch_draws, torch.no_grad():
+            return self._mean_objective()
+
+    def _mean_objective(self) -> dict[str, float]:
         self.model.eval()
-        restart(self.config.seed, "validation")
         ids, sums = self.split.validation, dict[str, Tensor]()
         # In random order: some terms compare the rows of a batch, and sorted ones would all be of one class.
         ids = ids[permutation(len(ids), self.config.seed, "validation")]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from likely import rng
 from likely.contract import repeated
 
 LINES_AT_ONCE = 4096
@@ -61,4 +62,4 @@ def _looked(field: Velocity, lines: Tensor, t: Tensor, w: Tensor, context: Tenso
 
 def rademacher(n: int, like: Tensor) -> Tensor:
     """Lines (n, values) of 1 and -1, by the toss of a coin."""
-    return torch.randint(2, (n, like.shape[1]), device=like.device).to(like.dtype) * 2 - 1
+    return rng.integers(2, n, like.shape[1], like=like).to(like.dtype) * 2 - 1

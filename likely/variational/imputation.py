@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from likely import rng
 from likely.contract import MAX_ROWS_AT_ONCE, Operator
 from likely.corruptions import missing_values
 from likely.likelihoods import ordinary_draw
@@ -55,7 +56,7 @@ def draw_missing(
 ) -> Tensor:
     """Draws of what is missing given what is there: a code by its weight among others, and values by that code.
 
-    Each row has noise of its own, from the global generator: whatever is computed of a whole draw, such as the mean
+    Each row has noise of its own: whatever is computed of a whole draw, such as the mean
     of a column, has the uncertainty that it should have. Outliers, for which a likelihood allows, are not drawn.
 
     Args:
@@ -87,9 +88,8 @@ def _mean(model: Imputer, y: Tensor, condition: Tensor | None, n_proposals: int)
     rows, belief = ObservedRows(model, y, condition), refined(model, y, condition)
     top = torch.full((len(y),), -math.inf, dtype=y.dtype, device=y.device)
     total, weighted = torch.zeros_like(top), torch.zeros_like(y)
-    generator = torch.Generator(y.device).manual_seed(1)
-    shape = (n_proposals, 1, *model.z_shape)
-    noise = torch.randn(shape, dtype=y.dtype, device=y.device, generator=generator)
+    with rng.stream("imputation"):
+        noise = rng.normal(n_proposals, 1, *model.z_shape, like=y)
     for piece in noise.split(max(1, MAX_ROWS_AT_ONCE // len(y))):
         z, log_q = belief.draw(piece)
         log_joint, observation = rows.explained(z)
@@ -110,11 +110,10 @@ def _resampled(rows: ObservedRows, belief: Full, n: int) -> Tensor:
     top = loc.new_full((n, len(loc)), -math.inf)
     chosen = loc.expand(n, *loc.shape)
     for k in _pieces(N_LEAST + N_MORE_PER_DRAW * n, max(1, MAX_ROWS_AT_ONCE // len(loc))):
-        z, log_q = belief.draw(torch.randn(k, *loc.shape, dtype=loc.dtype, device=loc.device))
+        z, log_q = belief.draw(rng.normal(k, *loc.shape, like=loc))
         log_weight = rows.explained(z)[0] - log_q
         # The largest of log-weight plus Gumbel noise is a choice by weight, and needs no second pass.
-        gumbel = -loc.new_empty(n, *log_weight.shape).exponential_().log()
-        best, place = (log_weight + gumbel).max(1)
+        best, place = (log_weight + rng.gumbel(n, *log_weight.shape, like=loc)).max(1)
         found = z[place, torch.arange(len(loc), device=loc.device)]
         chosen = torch.where((best > top).unsqueeze(2), found, chosen)
         top = torch.maximum(top, best)

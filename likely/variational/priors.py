@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from likely import rng
 from likely.bijections import Bijection, Chain, Coupling
 from likely.contract import Shape, drawn_rows
 from likely.variational.posteriors import (
@@ -85,7 +86,7 @@ class Standard(PriorModule):
     def draw(self, n: int) -> Tensor:
         """As `CodeDensity.draw`."""
         origin = self.get_buffer("origin")
-        return torch.randn(n, len(origin), dtype=origin.dtype, device=origin.device)
+        return rng.normal(n, len(origin), like=origin)
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class NormalMixture(Prior):
 class _NormalMixtureModule(PriorModule):
     def __init__(self, components: int, z_size: int) -> None:
         super().__init__()
-        self.loc = nn.Parameter(torch.randn(components, z_size))
+        self.loc = nn.Parameter(rng.normal(components, z_size))
         self.log_scale = nn.Parameter(torch.zeros(components, z_size))
         self.logits = nn.Parameter(torch.zeros(components))
 
@@ -133,9 +134,9 @@ class _Mixture:
         return (self.log_weight - constant - 0.5 * squares).logsumexp(1)
 
     def draw(self, n: int) -> Tensor:
-        chosen = torch.multinomial(self.log_weight.exp(), n, replacement=True)
+        chosen = rng.categories(self.log_weight.exp()[None], n)[0]
         loc = self.loc[chosen]
-        return loc + self.log_scale[chosen].exp() * torch.randn_like(loc)
+        return loc + self.log_scale[chosen].exp() * rng.normal_like(loc)
 
 
 @dataclass(frozen=True)
@@ -173,13 +174,13 @@ class VampPrior(Prior):
 class _VampPriorModule(PriorModule):
     def __init__(self, components: int, x_shape: Shape) -> None:
         super().__init__()
-        self.pseudo_inputs = nn.Parameter(torch.rand(components, *x_shape))
+        self.pseudo_inputs = nn.Parameter(rng.uniform(components, *x_shape))
 
     @torch.no_grad()
     def start(self, x: Tensor) -> None:
         rows = drawn_rows(x, len(self.pseudo_inputs), "pseudo-inputs")
         # A little apart: where there are fewer rows than components, equal ones would stay equal.
-        self.pseudo_inputs.copy_(rows + 0.01 * torch.randn_like(rows))
+        self.pseudo_inputs.copy_(rows + 0.01 * rng.normal_like(rows))
 
     def given(self, posterior: Callable[[Tensor], Gaussian | Transported]) -> CodeDensity:
         each = posterior(self.pseudo_inputs)
@@ -201,8 +202,8 @@ class _FullMixture:
 
     def draw(self, n: int) -> Tensor:
         each = self.components
-        chosen = torch.randint(len(each.loc), (n,), device=each.loc.device)
-        noise = torch.randn_like(each.loc[chosen])
+        chosen = rng.integers(len(each.loc), n, like=each.loc)
+        noise = rng.normal_like(each.loc[chosen])
         return Full(each.loc[chosen], each.triangle[chosen]).draw(noise.unsqueeze(0))[0].squeeze(0)
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent
 
+from likely import rng
 from likely.contract import Belief, Shape, repeated
 from likely.likelihoods import observed_log_prob, split_missing
 from likely.variational.posteriors import LOG_SCALE_RANGE, Full
@@ -71,24 +72,23 @@ def refined(model: Imputer, y: Tensor, condition: Tensor | None = None) -> Full:
     Reference: Semi-Amortized Variational Autoencoders (Kim et al., 2018), arXiv:1802.02550, section 3
     """
     # Answers are given under inference mode, whose tensors know no gradients.
-    with torch.inference_mode(False), torch.enable_grad():
+    with torch.inference_mode(False), torch.enable_grad(), rng.stream("refinement"):
         rows = ObservedRows(model, y.clone(), None if condition is None else condition.clone())
-        generator = torch.Generator(y.device).manual_seed(0)
-        numbers = [value.requires_grad_() for value in _start(rows, generator)]
+        numbers = [value.requires_grad_() for value in _start(rows)]
         optimizer = torch.optim.Adam(numbers, lr=STEP_SIZE, betas=(0.9, 0.95), eps=EPSILON)
         for step in range(N_STEPS):
             optimizer.param_groups[0]["lr"] = STEP_SIZE * (1 - step / N_STEPS)
-            loss = -_bound(rows, _normal(*numbers), generator).sum()
+            loss = -_bound(rows, _normal(*numbers)).sum()
             for value, slope in zip(numbers, torch.autograd.grad(loss, numbers), strict=True):
                 value.grad = slope.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)  # far out a decoder may overflow
             optimizer.step()
         return _normal(*numbers).detached()
 
 
-def _start(rows: ObservedRows, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+def _start(rows: ObservedRows) -> tuple[Tensor, Tensor, Tensor]:
     """Mean and log standard deviation of the encoder's posterior, each (batch, z_size), and nothing between values."""
     with torch.no_grad():
-        noise = _noise(rows, N_START, generator)
+        noise = _noise(rows, N_START)
         z, _ = rows.model.infer(rows.y, rows.condition).draw(noise - noise.mean(0))
         loc, log_scale = z.mean(0), z.std(0).log().clamp(*LOG_SCALE_RANGE)
         return loc, log_scale, loc.new_zeros(*loc.shape, loc.shape[1])
@@ -99,13 +99,12 @@ def _normal(loc: Tensor, log_scale: Tensor, between: Tensor) -> Full:
     return Full(loc, torch.diag_embed(scale) + scale.unsqueeze(2) * between.tril(-1))
 
 
-def _bound(rows: ObservedRows, belief: Full, generator: torch.Generator) -> Tensor:
+def _bound(rows: ObservedRows, belief: Full) -> Tensor:
     """The bound of each row by one draw and its mirror image, whose errors of first order cancel: (batch,)."""
-    noise = _noise(rows, 1, generator)
+    noise = _noise(rows, 1)
     z, log_q = belief.draw(torch.cat([noise, -noise]))
     return (rows.explained(z)[0] - log_q).mean(0)
 
 
-def _noise(rows: ObservedRows, n: int, generator: torch.Generator) -> Tensor:
-    shape = (n, 1, *rows.model.z_shape)
-    return torch.randn(shape, dtype=rows.y.dtype, device=rows.y.device, generator=generator)
+def _noise(rows: ObservedRows, n: int) -> Tensor:
+    return rng.normal(n, 1, *rows.model.z_shape, like=rows.y)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from likely import rng
 from likely.contract import Shape
 from likely.variational.posteriors import LOG_TWO_PI, Gaussian, Transported
 from likely.variational.priors import CodeDensity, Prior, PriorModule
@@ -48,11 +49,12 @@ class ShapedModule(PriorModule, abc.ABC):
 
     def draw(self, n: int) -> Tensor:
         """As `CodeDensity.draw`: from all places alike."""
-        return self.draw_at(torch.randint(self.places, (n,), device=self.get_buffer("origin").device))
+        return self.draw_at(rng.integers(self.places, n, like=self.get_buffer("origin")))
 
     def draw_at(self, place: Tensor) -> Tensor:
         """Codes (n, z_size), each from the place (n,) that it is told."""
-        noise = torch.randn(len(place), *self.get_buffer("origin").shape).to(self.get_buffer("origin"))
+        origin = self.get_buffer("origin")
+        noise = rng.normal(len(place), *origin.shape, like=origin)
         shaped, others = noise.split([2, noise.shape[1] - 2], 1)
         return torch.cat([self._shaped(shaped, place), others], 1)
 
@@ -158,7 +160,7 @@ class _Roll(ShapedModule):
         return (-0.5 * squares).logsumexp(1) - constant
 
     def _shaped(self, noise: Tensor, place: Tensor) -> Tensor:
-        share = (place + torch.rand_like(noise[:, 0])) / self.places
+        share = (place + rng.uniform_like(noise[:, 0])) / self.places
         return self._curve(share) + self.width * noise
 
 

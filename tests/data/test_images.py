@@ -2,6 +2,8 @@
 
 import os
 import struct
+import subprocess
+import sys
 import tracemalloc
 import unicodedata
 import zlib
@@ -269,6 +271,33 @@ def test_rows_are_decoded_in_the_order_of_ids(tmp_path):
     ids = np.random.default_rng(0).permutation(40)
     np.testing.assert_array_equal(source.read(ids)[:, 0, 0], ids)
     assert source.read(ids[:0]).shape == (0, 3, 3)
+
+
+FORKED = """
+import os, sys, time
+import numpy as np
+from likely.data import open_source
+
+source, ids = open_source(sys.argv[1]), np.arange(40)
+rows = source.read(ids)
+child = os.fork()
+if not child:
+    os._exit(0 if (source.read(ids) == rows).all() else 1)
+for _ in range(600):
+    done, status = os.waitpid(child, os.WNOHANG)
+    if done:
+        sys.exit(os.waitstatus_to_exitcode(status))
+    time.sleep(0.05)
+os.kill(child, 9)
+sys.exit("the child hangs")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_that_was_forked_reads_images_as_its_parent_did(tmp_path):
+    for i in range(40):
+        _save(tmp_path / f"{i:02}.png", np.full((3, 3), i, np.uint8))
+    subprocess.run([sys.executable, "-c", FORKED, tmp_path], check=True, timeout=90)
 
 
 def test_a_pass_takes_constant_memory(tmp_path):

@@ -11,7 +11,7 @@ from likely.data.feed import TensorFeed
 from likely.data.split import split_rows
 from likely.errors import Diverged
 from likely.likelihoods import Categorical, DiscretizedLogisticMixture
-from likely.rng import preserved
+from likely.rng import seeded
 from likely.training import TrainConfig, train
 from likely.training.descent import start
 from likely.training.order import ids_by_batch
@@ -231,7 +231,7 @@ def begun(name):
     """A run over a model of the zoo in float32, started and two steps old, and the batches that follow."""
     model, x = ZOO[name].model().float(), ZOO[name].x().float()
     split = split_rows(len(x), 0, calibration=0, test=0)
-    with preserved():
+    with seeded("test"):
         run = Run(model, TensorFeed(x), split, TrainConfig(batch_size=8, learning_rate=1e-3), 8)
         start(model, Batch(x[split.train]))
         run.keep()
@@ -265,7 +265,7 @@ def test_a_step_that_is_not_finite_leaves_no_trace_in_any_model(name):
     model = run.model
     for value in EXTREMES:
         before, optimized, best = named(model.state_dict()), whole(run), named(run.best)
-        with preserved():
+        with seeded("test"):
             run.advance(poisoned(stream, value))
         flags = dict(zip(run.names, run.pending[-1].tolist(), strict=True))
         wrong = flags[PUT_BACK] > 0
@@ -287,7 +287,7 @@ def test_a_step_that_is_not_finite_leaves_no_trace_in_any_model(name):
         if len(run.players) == 1:
             assert_same(optimized, whole(run))
         step = run.step
-        with preserved():  # steps that follow before the host looks change nothing of that
+        with seeded("test"):  # steps that follow before the host looks change nothing of that
             run.advance(stream)
         with pytest.raises(Diverged, match=f"at step {step} "):
             run.look()
@@ -374,7 +374,7 @@ def test_buffers_are_put_back_and_training_goes_on_as_if_the_step_had_not_been(v
     x = torch.randn(100, 2)
     poisoned_run, stream = run_over(Moves(), x)
     clean, clean_stream = run_over(Moves(), x)
-    with preserved():
+    with seeded("test"):
         for step in range(8):
             if step == at:
                 before = named(poisoned_run.model.state_dict())
@@ -399,7 +399,7 @@ def test_buffers_are_put_back_and_training_goes_on_as_if_the_step_had_not_been(v
 
 def test_what_overflows_beside_the_weights_is_named():
     run, stream = run_over(Moves(), torch.randn(100, 2))
-    with preserved():
+    with seeded("test"):
         run.advance(stream)
         run.advance(poisoned(stream, 3e38))
     with pytest.raises(Diverged, match="what moves beside the weights was not finite at step 2"):
@@ -408,7 +408,7 @@ def test_what_overflows_beside_the_weights_is_named():
 
 def test_only_what_moves_is_copied():
     run, stream = run_over(Moves(), torch.randn(100, 2))
-    with preserved():
+    with seeded("test"):
         for _ in range(2):
             run.advance(stream)
     held = {*run.guard.buffers.before, *run.guard.parameters.before}

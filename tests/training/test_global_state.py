@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 import pytest
@@ -9,7 +10,6 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from likely.data.split import split_rows
-from likely.rng import preserved
 from likely.training import TrainConfig, train
 from likely.training.order import ids_by_batch
 from likely.training.plan import Precision
@@ -85,6 +85,23 @@ def test_denormal_numbers_are_flushed_in_training_on_one_thread_where_it_is_tiny
     assert set(seen) == {(1, True)}
 
 
+def in_another_thread(ask):
+    with ThreadPoolExecutor(1) as other:
+        return other.submit(ask).result()
+
+
+def test_settings_of_a_training_are_those_of_its_own_thread():
+    seen = []
+    model = KINDS["vae"].model()
+    model.after_step = lambda: seen.append((torch.get_num_threads(), in_another_thread(torch.get_num_threads)))
+    with unusual_surroundings():
+        torch.set_flush_denormal(False)
+        in_another_thread(lambda: train(model, KINDS["vae"].feed(), TrainConfig(epochs=0.1)))
+        assert set(seen) == {(1, 2)}
+        assert global_state()[1:3] == (2, False)
+        assert in_another_thread(torch.get_num_threads) == 2
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_seed_decides_everything(kind):
     first, _ = run_of(kind, CONFIG)
@@ -128,14 +145,13 @@ def waits_in_a_step(kind, monkeypatch):
     run.precision = Precision("float32", "")
     run.set_length(50)
     stream = feed.stream(ids_by_batch(split.train, 16, 0, 0))
-    with preserved():
-        run.advance(stream)  # the optimizer makes its state
-        batches = iter([next(stream) for _ in range(run.batches_per_step)])
-        waiting = Waiting()
-        with monkeypatch.context() as patch, waiting:
-            for name in LOOKS:
-                patch.setattr(torch.Tensor, name, noting(name, getattr(torch.Tensor, name), waiting.seen))
-            run.advance(batches)
+    run.advance(stream)  # the optimizer makes its state
+    batches = iter([next(stream) for _ in range(run.batches_per_step)])
+    waiting = Waiting()
+    with monkeypatch.context() as patch, waiting:
+        for name in LOOKS:
+            patch.setattr(torch.Tensor, name, noting(name, getattr(torch.Tensor, name), waiting.seen))
+        run.advance(batches)
     return waiting.seen
 
 
@@ -169,11 +185,10 @@ def test_no_step_waits_for_a_gpu(kind):
     run = Run(model, feed, split_rows(len(feed), 0, calibration=0, test=0), CONFIG, 16)
     run.set_length(50)
     stream = islice(feed.stream(ids_by_batch(run.split.train, 16, 0, 0)), 6)
-    with preserved():
+    run.advance(stream)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
         run.advance(stream)
-        torch.cuda.set_sync_debug_mode("error")
-        try:
-            run.advance(stream)
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
     run.look()

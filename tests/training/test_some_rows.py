@@ -24,7 +24,7 @@ from likely.pretraining import Greedy
 from likely.registry import MODELS, arguments_of, model_class
 from likely.report import ReportParts
 from likely.report.gather import _Seen
-from likely.rng import preserved, some_of
+from likely.rng import seeded, some_of
 from likely.training import TrainConfig, train
 from likely.training.descent import starting_rows
 from likely.training.run import Run
@@ -66,7 +66,7 @@ def test_starting_rows_come_in_random_order_and_with_their_own_conditions(in_mem
     feed.load = lambda ids: read.append(ids) or TensorFeed.load(feed, ids)
     feed.in_memory = in_memory
     split = split_rows(5000, 0, calibration=0, test=0)
-    with preserved():
+    with seeded("test"):
         batch, again = (starting_rows(feed, split, TrainConfig(), torch.device("cpu")) for _ in range(2))
     torch.testing.assert_close(batch.x[:, 0].long(), batch.condition.argmax(1))
     assert len(batch.x.unique(dim=0)) == 3000
@@ -102,7 +102,7 @@ def test_every_conditional_model_draws_each_class_at_its_share(name):
     model = model_class(name)(feed.x_shape, condition_shape=(N_CLASSES,), **fill)
     train(model, feed, SHORT)
     assert_sampled(model.seen_conditions.sum(0), np.full(N_CLASSES, 0.1))
-    with preserved():
+    with seeded("test"):
         conditions = model.draw_conditions(2000)
     assert_sampled(conditions.sum(0), model.seen_conditions.mean(0))
 
@@ -200,7 +200,7 @@ def test_rows_held_out_are_compared_with_rows_of_all_classes(monkeypatch):
     run.set_length(10)
     seen = []
     run.model._objective = lambda x, condition, player: seen.append(x) or Objective(x.sum(1))
-    with preserved():
+    with seeded("test"):
         run.validate()
     assert sum(map(len, seen)) == 1000
     for x in seen[:-1]:
