@@ -206,10 +206,12 @@ def _filled(empty: Tensor, fill: Callable[..., Tensor]) -> Tensor:
         return fill(empty)
     if own.on_device:
         return fill(empty, generator=own.generator(empty.device))
-    # In the order of rows, whatever the layout of the tensor is: another device may have another.
+    generator = own.generator(CPU)
     drawn = torch.float32 if empty.is_floating_point() else empty.dtype
-    noise = fill(torch.empty(empty.shape, dtype=drawn, device=CPU), generator=own.generator(CPU))
-    return noise.to(empty.device, empty.dtype)
+    if empty.dtype == drawn and empty.device.type == "cpu" and empty.is_contiguous():
+        return fill(empty, generator=generator)
+    # In the order of rows, whatever the layout of the tensor is: another device may have another.
+    return fill(torch.empty(empty.shape, dtype=drawn, device=CPU), generator=generator).to(empty.device, empty.dtype)
 
 
 def _uniform(empty: Tensor) -> Tensor:
