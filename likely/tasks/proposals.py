@@ -1,5 +1,6 @@
 """What codes of rows are drawn from when log p(x) is estimated: the model's own posterior, or a better one."""
 
+import abc
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,13 +8,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from likely.contract import MAX_ROWS_AT_ONCE, Belief, LatentDensity, Shape, repeated
+from likely.contract import MAX_ROWS_AT_ONCE, Belief, LatentDensity, repeated
 from likely.variational.posteriors import Full
 from likely.variational.refinement import N_DRAWS, N_START, N_STEPS, moments, nearest_normal
 
 WIDENING = 0.5
 """How much wider than the fitted normal codes are drawn, over the root of their number of values: were the normal the
 posterior itself, a sample would be worth a quarter of a nat less, whatever the size of the code."""
+
+FROM_PRIOR = 0.1
+"""This share of the codes is drawn from the prior: what a normal about one place leaves out, these may still find, and
+no weight is larger than ten times p(x | z)."""
 
 N_JUDGED = 64
 """Draws that tell whether a fitted normal has a higher bound than the posterior it began at."""
@@ -23,13 +28,67 @@ N_DECODED = 3 * N_STEPS * N_DRAWS + 2 * N_JUDGED
 
 
 @dataclass(frozen=True)
-class _Part:
-    """Rows at `places` of the batch, and what their codes are drawn from."""
+class _Rows(abc.ABC):
+    """Rows that are at `places` of the batch, and how their codes are drawn."""
 
+    model: LatentDensity
     places: Tensor
     x: Tensor
     condition: Tensor | None
+
+    @abc.abstractmethod
+    def log_weights(self, noise: Tensor, width: float, from_prior: Tensor) -> Tensor:
+        """log p(x, z) - log q(z): (k, rows), nats; arguments as in `Proposal.log_weights`."""
+
+    def in_pieces(self, codes: Tensor) -> tuple[Tensor, ...]:
+        """Noise or codes (k, ...) of as many draws at once as memory is for."""
+        return codes.split(max(1, MAX_ROWS_AT_ONCE // len(self.x)))
+
+    def log_joint(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """log p(x, z) and log p(z) of codes (k, rows, *z_shape), each (k, rows)."""
+        k, codes = len(z), z.flatten(0, 1)
+        log_likelihood = self.model.log_likelihood(repeated(self.x, k), codes, repeated(self.condition, k))
+        log_prior = self.model.log_prior(codes)
+        return (log_likelihood + log_prior).view(k, -1), log_prior.view(k, -1)
+
+
+@dataclass(frozen=True)
+class _Believed(_Rows):
+    """Rows whose codes are drawn from a belief, whose density is known at its own draws."""
+
     belief: Belief
+
+    def log_weights(self, noise: Tensor, width: float, from_prior: Tensor) -> Tensor:
+        # From the density of standard normal noise to that of noise so wide: a draw is one to one with its noise.
+        values = noise[0].numel()
+        correction = 0.5 * (width**2 - 1) * noise.square().flatten(1).sum(1) - values * math.log(width)
+        pieces = []
+        for piece in self.in_pieces(width * noise):
+            z, log_q = self.belief.draw(piece)
+            pieces.append(self.log_joint(z)[0] - log_q)
+        return torch.cat(pieces) - correction.unsqueeze(1)
+
+
+@dataclass(frozen=True)
+class _Fitted(_Rows):
+    """Rows whose codes are drawn from a normal, over codes laid flat, and a few from the prior."""
+
+    normal: Full
+
+    def log_weights(self, noise: Tensor, width: float, from_prior: Tensor) -> Tensor:
+        wide, share = Full(self.normal.loc, width * self.normal.triangle), len(from_prior) / len(noise)
+        given = from_prior.unsqueeze(1).expand(-1, len(self.x), *from_prior.shape[1:])
+        pieces = [self._weighed(z, wide, share) for z in self.in_pieces(given) if len(z)]
+        for piece in self.in_pieces(noise[len(from_prior) :]):
+            z = wide.draw(piece.flatten(2))[0].unflatten(2, noise.shape[2:])
+            pieces.append(self._weighed(z, wide, share))
+        return torch.cat(pieces)
+
+    def _weighed(self, z: Tensor, wide: Full, share: float) -> Tensor:
+        """Codes weighed by the density of the mixture, whichever part of it they are from."""
+        log_joint, log_prior = self.log_joint(z)
+        log_q = wide.log_prob(z.flatten(2)) + math.log1p(-share)
+        return log_joint - (torch.logaddexp(log_q, log_prior + math.log(share)) if share else log_q)
 
 
 class Proposal:
@@ -41,11 +100,11 @@ class Proposal:
         width: what noise is multiplied with, where nothing else is asked for.
     """
 
-    def __init__(self, model: LatentDensity, parts: Sequence[_Part], width: float) -> None:
+    def __init__(self, model: LatentDensity, parts: Sequence[_Rows], width: float) -> None:
         self.model, self.parts, self.width = model, parts, width
 
     def log_weights(self, noise: Tensor, width: float | None = None) -> Tensor:
-        """log p(x, z) - log q(z) of codes drawn from the proposal, widened.
+        """log p(x, z) - log q(z) of codes drawn from the proposal, widened; a few are drawn from the prior, by torch.
 
         Args:
             noise: standard normal, (k, 1, *z_shape).
@@ -53,22 +112,20 @@ class Proposal:
 
         Returns:
             (k, n), nats.
+
+        Reference: for the few, Weighted Average Importance Sampling and Defensive Mixture Distributions (Hesterberg,
+            1995), Technometrics 37(2)
         """
-        width = self.width if width is None else width
-        values = math.prod(self.model.z_shape)
-        # From the density of standard normal noise to that of noise so wide: the draw is one to one with its noise.
-        correction = 0.5 * (width**2 - 1) * noise.square().flatten(1).sum(1) - values * math.log(width)
-        log_w = noise.new_empty(len(noise), sum(len(part.places) for part in self.parts))
+        from_prior = self.model.draw_prior(round(FROM_PRIOR * len(noise)))
+        log_w = noise.new_empty(len(noise), sum(len(part.x) for part in self.parts))
         for part in self.parts:
-            size = max(1, MAX_ROWS_AT_ONCE // len(part.places))
-            drawn = [_log_weights(self.model, part, width * piece) for piece in noise.split(size)]
-            log_w[:, part.places] = torch.cat(drawn) - correction.unsqueeze(1)
+            log_w[:, part.places] = part.log_weights(noise, self.width if width is None else width, from_prior)
         return log_w
 
 
 def posterior(model: LatentDensity, x: Tensor, condition: Tensor | None) -> Proposal:
     """q(z | x) as it was learned."""
-    return Proposal(model, [_Part(torch.arange(len(x), device=x.device), x, condition, model.infer(x, condition))], 1.0)
+    return Proposal(model, [_believed(model, torch.arange(len(x), device=x.device), x, condition)], 1.0)
 
 
 def refined_posterior(model: LatentDensity, x: Tensor, condition: Tensor | None) -> Proposal:
@@ -84,54 +141,36 @@ def refined_posterior(model: LatentDensity, x: Tensor, condition: Tensor | None)
     """
     like = next(model.parameters())
     generator = torch.Generator(like.device).manual_seed(0)
-    normal = _fitted(model, x, condition, generator)
+    normal = _nearest(model, x, condition, generator)
     noise = torch.randn((N_JUDGED, 1, *model.z_shape), dtype=like.dtype, device=like.device, generator=generator)
     everywhere = torch.arange(len(x), device=x.device)
-    own, new = (
-        Proposal(model, [_Part(everywhere, x, condition, belief)], 1.0).log_weights(noise).mean(0)
-        for belief in (model.infer(x, condition), _Shaped(normal, model.z_shape))
-    )
-    better = new > own  # False where the fit is not finite
-    parts = []
-    for places, fitted in ((everywhere[better], True), (everywhere[~better], False)):
-        if len(places):
-            rows, given = x[places], None if condition is None else condition[places]
-            row_normal = Full(normal.loc[places], normal.triangle[places])
-            belief = _Shaped(row_normal, model.z_shape) if fitted else model.infer(rows, given)
-            parts.append(_Part(places, rows, given, belief))
+    none = noise[:0, 0]
+    own = _believed(model, everywhere, x, condition).log_weights(noise, 1.0, none).mean(0)
+    new = _Fitted(model, everywhere, x, condition, normal).log_weights(noise, 1.0, none).mean(0)
+    parts: list[_Rows] = []
+    kept = everywhere[~(new > own)]  # also where the fit is not finite
+    if len(kept):
+        parts.append(_believed(model, kept, x, condition))
+    places = everywhere[new > own]
+    if len(places):
+        some = Full(normal.loc[places], normal.triangle[places])
+        parts.append(_Fitted(model, places, x[places], None if condition is None else condition[places], some))
     return Proposal(model, parts, 1 + WIDENING / math.sqrt(math.prod(model.z_shape)))
 
 
-def _fitted(model: LatentDensity, x: Tensor, condition: Tensor | None, generator: torch.Generator) -> Full:
+def _believed(model: LatentDensity, places: Tensor, x: Tensor, condition: Tensor | None) -> _Believed:
+    """The rows at some places, and what the model believes of their codes."""
+    rows, given = x[places], None if condition is None else condition[places]
+    return _Believed(model, places, rows, given, model.infer(rows, given))
+
+
+def _nearest(model: LatentDensity, x: Tensor, condition: Tensor | None, generator: torch.Generator) -> Full:
     """A normal near p(z | x) for each row, over codes laid flat."""
     like, shape = next(model.parameters()), model.z_shape
     # A graph cannot be built of tensors that were made without one.
     with torch.inference_mode(False), torch.enable_grad():
-        x, condition = x.clone(), None if condition is None else condition.clone()
+        places = torch.arange(len(x), device=x.device)
+        rows = _believed(model, places, x.clone(), None if condition is None else condition.clone())
         noise = torch.randn((N_START, 1, *shape), dtype=like.dtype, device=like.device, generator=generator)
-        start = moments(model.infer(x, condition), noise)
-        return nearest_normal(lambda z: _log_joint(model, x, condition, z.unflatten(2, shape)), start, generator)
-
-
-class _Shaped:
-    """A normal over codes laid flat, as a belief about codes of some shape."""
-
-    def __init__(self, normal: Full, z_shape: Shape) -> None:
-        self.normal, self.z_shape = normal, z_shape
-
-    def draw(self, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """As `likely.contract.Belief.draw`."""
-        z, log_q = self.normal.draw(noise.flatten(2))
-        return z.unflatten(2, self.z_shape), log_q
-
-
-def _log_weights(model: LatentDensity, part: _Part, noise: Tensor) -> Tensor:
-    z, log_q = part.belief.draw(noise)
-    return _log_joint(model, part.x, part.condition, z) - log_q
-
-
-def _log_joint(model: LatentDensity, x: Tensor, condition: Tensor | None, z: Tensor) -> Tensor:
-    """log p(x, z) of codes (k, n, *z_shape): (k, n)."""
-    k, codes = len(z), z.flatten(0, 1)
-    log_likelihood = model.log_likelihood(repeated(x, k), codes, repeated(condition, k))
-    return (log_likelihood + model.log_prior(codes)).view(k, -1)
+        start = moments(rows.belief, noise)
+        return nearest_normal(lambda z: rows.log_joint(z.unflatten(2, shape))[0], start, generator)
