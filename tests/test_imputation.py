@@ -150,7 +150,8 @@ def test_memory_is_bounded_and_pieces_change_nothing(monkeypatch):
     seen = []
     observe = model.observe
     monkeypatch.setattr(model, "observe", lambda z, condition: (seen.append(len(z)), observe(z, condition))[1])
-    monkeypatch.setattr("likely.variational.imputation.MAX_ROWS_AT_ONCE", 40)
+    for room in ("imputation", "refinement"):
+        monkeypatch.setattr(f"likely.variational.{room}.MAX_ROWS_AT_ONCE", 40)
     torch.testing.assert_close(impute(model, y, erased(y)), whole)
     draw_missing(model, y, erased(y), n_samples=2)
     assert max(seen) <= 40

@@ -1,5 +1,6 @@
 """What evaluation says of a code and of the bound: a collapse is said, units are the caller's, and checks can fail."""
 
+import functools
 import importlib
 import math
 import re
@@ -53,13 +54,16 @@ def quick(monkeypatch) -> None:
 def test_a_healthy_code_is_said_to_be_in_use_and_its_bound_is_checked(healthy):
     found = judged(healthy, BITS[1000:1300])
     assert [figure.name for figure in found.figures] == list(OWN_FIGURES)
-    rate, active, effective, checked = found.figures
+    rate, active, effective, heavy, checked = found.figures
     assert rate.values["vae"] > 2
     assert 3 <= active.values["vae"] <= 6
-    assert 10 < effective.values["vae"] < 1000
-    assert checked.values["one sample"] < checked.values["vae"]
+    assert 500 < effective.values["vae"] < 1000
+    assert heavy.values == {"vae": 0}
+    assert checked.values["one sample"] < checked.values["vae"] - 0.1
+    assert checked.marks == {"vae": "~", "one sample": ">=", "annealing": "~"}
+    assert "It covers log p." in checked.note
     assert "COLLAPSED" not in found.verdicts[0]
-    assert "agrees with its bound" in found.verdicts[1]
+    assert "agrees with importance samples" in found.verdicts[1]
     assert abs(checked.values["annealing"] - checked.values["vae"]) < 1
 
 
@@ -90,28 +94,45 @@ def test_numbers_are_in_the_units_of_the_caller():
 def test_a_decoder_beyond_the_budget_is_not_annealed_and_that_is_said(healthy, monkeypatch):
     monkeypatch.setattr(latent_module, "ANNEALING_BUDGET", 1e6)
     monkeypatch.setattr(latent_module, "SAMPLING_BUDGET", 1e7)
+    monkeypatch.setattr(latent_module, "REFINING_BUDGET", 1e7)
     found = judged(healthy, BITS[1000:1100])
+    assert "importance samples from the posterior" in found.figures[2].note
     assert "annealing" not in found.figures[-1].values
     assert re.search(r"Not annealed: .* operations, and the budget is 1e\+06", found.figures[-1].note)
-    assert len(found.verdicts) == 1
+    assert not any("Annealed" in verdict for verdict in found.verdicts)
     k = int(found.figures[2].unit.removeprefix("of ").replace(",", ""))
     assert 16 <= k < 1000
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_bound_that_is_loose_is_said_to_be(healthy, monkeypatch):
+def test_samples_that_miss_something_are_said_to(healthy, monkeypatch):
     def loose(*given, **more):
         found = importance_estimate(*given, **more)
         return replace(found, log_prob=found.log_prob - 1)
 
     monkeypatch.setattr(latent_module, "importance_estimate", loose)
     verdict = judged(healthy, BITS[1000:1100]).verdicts[1]
-    assert re.search(r"MORE likely than its bound, by (0\.[89]|1\.?\d*) ", verdict)
+    assert re.search(r"MORE likely than importance samples do, by (0\.[89]|1\.?\d*) ", verdict)
+
+
+@pytest.mark.usefixtures("quick")
+def test_heavy_tails_are_counted_and_called_a_bound(healthy, monkeypatch):
+    """Codes drawn from half the width of the posterior: what they leave out, no error bar knows."""
+    narrow = functools.partial(importance_estimate, width=0.5)
+    monkeypatch.setattr(latent_module, "importance_estimate", narrow)
+    found = judged(healthy, BITS[1000:1100])
+    heavy, checked = found.figures[3:]
+    n = heavy.values["vae"]
+    assert n >= 14
+    assert f"HEAVY-TAILED for {n} of 16 test rows" in found.verdicts[1]
+    assert checked.marks["vae"] == ">="
+    assert "log p may be higher than it says" in checked.note
+    assert re.search(r"shape is (0\.[7-9]\d?|1\.?\d*) in the median", heavy.note)
 
 
 def test_chains_that_have_not_arrived_check_nothing(healthy, monkeypatch):
-    monkeypatch.setattr(latent_module, "ANNEALING", Annealing(4, 3, 1))
-    assert "check nothing" in judged(healthy, BITS[1000:1100]).verdicts[1]
+    monkeypatch.setattr(latent_module, "ANNEALING", Annealing(8, 3, 1))
+    assert "checks nothing" in judged(healthy, BITS[1000:1100]).verdicts[1]
 
 
 @pytest.mark.usefixtures("quick")
@@ -120,9 +141,13 @@ def test_the_whole_assessment_and_the_page_say_it(healthy):
     assert assessment.verdicts[0].startswith("Its code says")
     again = Assessment.from_json(assessment.to_json())
     shown = code_use(None, again)
-    assert [name for name, _ in shown["facts"]] == list(OWN_FIGURES[:3])
+    assert [name for name, _ in shown["facts"]] == list(OWN_FIGURES[:4])
     assert re.fullmatch(r"\d of 6 values of the code", dict(shown["facts"])["active units"])
-    assert [row["name"] for row in shown["checked"][0]["rows"]] == ["bound of vae", "one sample", "annealing"]
+    assert [row["name"] for row in shown["checked"][0]["rows"]] == [
+        "importance samples of vae",
+        "one sample",
+        "annealing",
+    ]
     rates = UnitRates(np.array([0.1, 2.0, 0.0]), np.array([True, True, False]))
     chart = str(code_use(rates, None)["chart"])
     assert "not active" in chart

@@ -15,7 +15,8 @@ from likely.data.subset import some_rows
 from likely.evaluation import Figure, mean_with_error
 from likely.fitted import Fitted, one_hot
 from likely.tasks.annealing import Annealing, annealed_estimate
-from likely.tasks.importance import LogProbEstimate, importance_estimate
+from likely.tasks.importance import LogProbEstimate, importance_estimate, one_sample_bound
+from likely.tasks.proposals import N_DECODED
 from likely.tasks.units import ACTIVE, MIN_RATE, CodeUse, code_use
 
 N_ROWS = 2_000
@@ -23,16 +24,22 @@ N_ROWS = 2_000
 
 N_CHECKED = 16
 N_SAMPLES = 1_000
+N_ONE_SAMPLE = 64
+"""Draws that the bound by one sample is the mean of."""
+
 ANNEALING = Annealing(n_chains=12, n_temperatures=500, n_leapfrog=1)
 """The check of the bound: so many rows, importance samples, and steps of annealing. A few rows well: where chains are
 short or few, they end below log p by more than their errors say."""
 
-SAMPLING_BUDGET, ANNEALING_BUDGET = 1e11, 5e11
-"""Floating-point operations that either may take: a few seconds of one core. A larger decoder gets fewer importance
-samples, and is not annealed."""
+SAMPLING_BUDGET, REFINING_BUDGET, ANNEALING_BUDGET = 1e11, 2e11, 5e11
+"""Floating-point operations that each may take: a few seconds of one core. A larger decoder gets fewer importance
+samples, drawn from its posterior as it was learned, and is not annealed."""
+
+MAX_ERROR = 1.0
+"""Nats. What is not known better than this checks nothing."""
 
 ONE_SAMPLE, ANNEALED = "one sample", "annealing"
-OWN_FIGURES = ("rate", "active units", "effective samples", "checked log-likelihood")
+OWN_FIGURES = ("rate", "active units", "effective samples", "heavy-tailed rows", "checked log-likelihood")
 """Names of the figures."""
 
 
@@ -45,7 +52,7 @@ class Latent:
 
 
 def latent(bench: Bench) -> Latent:
-    """Rate, active units, effective samples, and the bound beside annealed importance sampling; a code that collapsed.
+    """Rate, active units, how far importance samples can be trusted, and annealing beside them; a code that collapsed.
 
     Nothing where the model has no latent density, or needs labels that the rows have not.
     """
@@ -58,7 +65,7 @@ def latent(bench: Bench) -> Latent:
     figures, verdicts = [*_code_figures(bench.name, use)], [code_in_words(use)]
     check = _Check(bench)
     figures += check.figures()
-    return Latent(tuple(figures), (*verdicts, *filter(None, [check.verdict()])))
+    return Latent(tuple(figures), (*verdicts, *filter(None, [check.tails_in_words(), check.verdict()])))
 
 
 def use_of(fitted: Fitted, rows: Source) -> CodeUse:
@@ -102,7 +109,7 @@ def _code_figures(name: str, use: CodeUse) -> list[Figure]:
 
 
 class _Check:
-    """The bound on a few rows, by more samples and by annealing."""
+    """log p of a few rows, by importance samples and by annealing."""
 
     def __init__(self, bench: Bench) -> None:
         fitted, self.name = bench.fitted, bench.name
@@ -113,7 +120,10 @@ class _Check:
             self.shift = float(bench.schema.log_det(x.cpu()).mean()) if fitted.continuous else 0.0
             cost = _Cost(fitted.model, x, condition)
             n_samples = int(min(N_SAMPLES, max(16, SAMPLING_BUDGET / cost.of(len(x), 1))))
-            self.bound = importance_estimate(fitted.model, x, condition, n_samples=n_samples)
+            self.refined = cost.of(len(x), N_DECODED) <= REFINING_BUDGET
+            self.sampled = importance_estimate(fitted.model, x, condition, n_samples=n_samples, refine=self.refined)
+            one = one_sample_bound(fitted.model, x, condition, n_samples=min(n_samples, N_ONE_SAMPLE))
+            self.one_sample = -float((one.distortion + one.rate).mean())
             n_chains = ANNEALING.n_chains + ANNEALING.n_pilots
             # A gradient costs as much as two more evaluations.
             self.operations = 3 * cost.of(len(x) * n_chains, ANNEALING.n_gradients / n_chains)
@@ -124,29 +134,54 @@ class _Check:
         self.unit = "nats per row" if whole else "nats per row, a density in the units of the data"
 
     def figures(self) -> list[Figure]:
-        """Effective samples, and log-likelihoods of the same rows side by side."""
-        effective, k = self.bound.effective_samples, self.bound.n_samples
+        """Effective samples, rows whose weights are heavy-tailed, and log-likelihoods of the same rows side by side."""
+        return [self._effective(), *self._heavy(), self._checked()]
+
+    def _effective(self) -> Figure:
+        effective, k = self.sampled.effective_samples, self.sampled.n_samples
         few = float((effective < k / 10).double().mean())
+        drawn = "a normal fitted to each row" if self.refined else "the posterior"
         note = (
-            f"Of {k:,} importance samples, as many count as this: (sum of weights)^2 / sum of squared weights, the "
-            f"median over {len(effective)} test rows. {few:.0%} of the rows have less than a tenth of them."
+            f"Of {k:,} importance samples from {drawn}, as many count as this: (sum of weights)^2 / sum of squared "
+            f"weights, the median over {len(effective)} test rows. {few:.0%} of the rows have less than a tenth of "
+            "them."
         )
-        values = {self.name: self.bound.mean, ONE_SAMPLE: float(self.bound.one_sample.mean())}
-        errors = {self.name: self.bound.mean_error}
+        return Figure("effective samples", f"of {k:,}", "higher", {self.name: float(effective.median())}, note=note)
+
+    def _heavy(self) -> list[Figure]:
+        """Nothing where the samples are too few to tell."""
+        shapes = self.sampled.pareto_shape.clamp_min(-1)
+        if shapes.isnan().any():
+            return []
+        note = (
+            f"Rows whose importance weights have a tail of a Pareto shape above {self.sampled.heavy_from:.2g}: a few "
+            "weights decide there, and the largest have not been drawn. The shape is "
+            f"{float(shapes.median()):.2g} in the median, at most {float(shapes.max()):.2g}."
+        )
+        unit = f"of {len(shapes)} test rows"
+        return [Figure("heavy-tailed rows", unit, "lower", {self.name: self.sampled.n_heavy}, note=note)]
+
+    def _checked(self) -> Figure:
+        values = {self.name: self.sampled.mean, ONE_SAMPLE: self.one_sample}
+        errors = {self.name: self.sampled.mean_error}
         if self.annealed is not None:
             values[ANNEALED], errors[ANNEALED] = self.annealed.mean, self.annealed.mean_error
         values = {row: value + self.shift for row, value in values.items()}
-        marks = dict.fromkeys(values, ">=") | ({ANNEALED: "~"} if ANNEALED in values else {})
-        return [
-            Figure("effective samples", f"of {k:,}", "higher", {self.name: float(effective.median())}, note=note),
-            Figure("checked log-likelihood", self.unit, "neither", values, marks, errors, self._note()),
-        ]
+        marks = dict.fromkeys(errors, "~") | {ONE_SAMPLE: ">="} | ({} if self.covered else {self.name: ">="})
+        return Figure("checked log-likelihood", self.unit, "neither", values, marks, errors, self._note())
+
+    @property
+    def covered(self) -> bool:
+        """Whether the error of the importance samples covers log p, and they are enough to know it."""
+        return bool((self.sampled.pareto_shape <= self.sampled.heavy_from).all())
 
     def _note(self) -> str:
-        gain = self.bound.mean - float(self.bound.one_sample.mean())
+        gain = self.sampled.mean - self.one_sample
+        covers = "It covers log p." if self.covered else "log p may be higher than it says."
         note = (
-            f"{len(self.bound)} test rows by a bound of {self.bound.n_samples:,} importance samples, {gain:.2g} nats "
-            f"above that of one; ± is the error of sampling, for these very rows."
+            f"{len(self.sampled)} test rows by {self.sampled.n_samples:,} importance samples, {gain:.2g} nats above "
+            "the bound by one sample; ± is for these very rows: the error of sampling, and what weights that were not "
+            f"drawn may add. {covers}"
         )
         if self.annealed is None:
             return (
@@ -158,21 +193,33 @@ class _Check:
             f"steps of {ANNEALING.n_chains} chains and never asks q(z | x)."
         )
 
+    def tails_in_words(self) -> str:
+        """Of how many rows nothing more than a bound is known; "" where there are none."""
+        if not self.sampled.n_heavy:
+            return ""
+        return (
+            f"Importance weights are HEAVY-TAILED for {self.sampled.n_heavy} of {len(self.sampled)} test rows: these "
+            "rows are at least as likely as is shown, and how much more likely, ± does not say."
+        )
+
     def verdict(self) -> str:
         """Whether the independent check agrees; "" where there was none."""
         if self.annealed is None:
             return ""
-        difference = self.annealed.mean - self.bound.mean
-        error = math.hypot(self.annealed.mean_error, self.bound.mean_error)
-        rows, by = f"{len(self.bound)} test rows", f"{abs(difference):.2g} ± {error:.2g} nats"
-        if abs(difference) <= 2 * error:
-            return f"Annealed importance sampling agrees with its bound on {rows}: {by} apart, within two errors."
-        if difference > 0:
-            return f"Annealed importance sampling finds {rows} MORE likely than its bound, by {by}: so loose is that."
-        return (
-            f"Annealed importance sampling ends {by} BELOW the bound on {rows}: its chains have not arrived, and check "
-            "nothing."
-        )
+        difference = self.annealed.mean - self.sampled.mean
+        error = math.hypot(self.annealed.mean_error, self.sampled.mean_error)
+        rows, by = f"{len(self.sampled)} test rows", f"{abs(difference):.2g} ± {error:.2g} nats"
+        if self.annealed.mean_error > MAX_ERROR or difference < -2 * error:
+            return (
+                f"Annealed importance sampling of {rows} checks nothing: its chains have not arrived, and end {by} "
+                f"{'above' if difference > 0 else 'below'} the importance samples."
+            )
+        if difference > 2 * error:
+            return (
+                f"Annealed importance sampling finds {rows} MORE likely than importance samples do, by {by}: so much "
+                "they miss."
+            )
+        return f"Annealed importance sampling agrees with importance samples on {rows}: {by} apart, within two errors."
 
 
 class _Cost:

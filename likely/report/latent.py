@@ -51,6 +51,6 @@ def _estimates(shown: Figure) -> dict[str, Any]:
     own, rows = next(iter(shown.values)), []
     for name, value in shown.values.items():
         text, error = with_error(value, shown.errors.get(name))
-        mark, title = MARKS.get(shown.marks.get(name, ""), ""), f"bound of {name}" if name == own else name
+        mark, title = MARKS.get(shown.marks.get(name, ""), ""), f"importance samples of {name}" if name == own else name
         rows.append({"name": title, "mark": mark, "value": text, "error": error})
     return {"rows": rows, "unit": shown.unit}
