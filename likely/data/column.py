@@ -1,26 +1,48 @@
 """A column of a table, or of an array of features: what it holds and how a model sees it."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
+
+from likely.data.standard import in_units, standardized
 
 MAX_CATEGORIES = 1_000
 MAX_CATEGORY_LETTERS = 1_000
 
 
 @dataclass(frozen=True)
+class Far:
+    """Few values that lie far from all others of a column."""
+
+    count: int
+    """How many."""
+    value: float
+    """The most frequent of them."""
+    times: int
+    """How often it is there."""
+    low: float
+    """The smallest value of the column, far ones included."""
+    high: float
+    """The largest."""
+    bend: float
+    """How many scales off values are squeezed: beyond all that are not far."""
+
+
+@dataclass(frozen=True)
 class Column:
     """What was seen of one column at fit.
 
-    A numeric column becomes (value - location) / scale; a categorical one becomes a 0/1 value per category; a
-    constant one is set aside: no model sees it, later rows must hold the same value, and it is put back.
+    A numeric column becomes (value - location) / scale, and few far values are squeezed; a categorical one becomes a
+    0/1 value per category; a constant one is set aside: no model sees it, later rows must hold the same value but for
+    rounding, and it is put back.
     """
 
     name: str
     kind: str
     """ "numeric" or "categorical"."""
     location: float = 0.0
-    """The mean of the observed values, in the column's unit; 0 for categorical ones."""
+    """The mean of the observed values but the far ones, in the column's unit; 0 for categorical ones."""
     scale: float = 1.0
     """Their standard deviation, in the column's unit; 1 for categorical and constant ones."""
     categories: tuple[str, ...] = ()
@@ -33,6 +55,8 @@ class Column:
     """Whether all values were whole numbers."""
     dtype: str = "float64"
     """The numpy name of the type that values are handed back in; "str" for text."""
+    far: Far | None = None
+    """What lies far from all other values, which location and scale are of; None where there is nothing."""
 
     @property
     def width(self) -> int:
@@ -40,6 +64,19 @@ class Column:
         if self.constant is not None:
             return 0
         return len(self.categories) if self.kind == "categorical" else 1
+
+    @property
+    def bend(self) -> float:
+        """How many scales off values are squeezed; infinite where they never are."""
+        return math.inf if self.far is None else self.far.bend
+
+    def standardized(self, values: np.ndarray) -> np.ndarray:
+        """Numbers (n,) of a numeric column as a model sees them."""
+        return standardized(values, self.location, self.scale, self.bend)
+
+    def in_units(self, values: np.ndarray) -> np.ndarray:
+        """The inverse of `standardized`."""
+        return in_units(values, self.location, self.scale, self.bend)
 
     @property
     def feature_names(self) -> tuple[str, ...]:

@@ -86,7 +86,9 @@ def _summary(column: Column) -> ColumnSummary:
         return ColumnSummary(column.name, "constant", f"always {column.constant}", column.missing)
     if column.kind == "numeric":
         values = f"mean {column.location:.4g}, standard deviation {column.scale:.4g}"
-        return ColumnSummary(column.name, "numeric", values + (", whole" if column.whole else ""), column.missing)
+        values += ", whole" if column.whole else ""
+        values += f", without {_counted(column.far.count, 'far value')}" if column.far is not None else ""
+        return ColumnSummary(column.name, "numeric", values, column.missing)
     shown = ", ".join(column.categories[:_SHOWN]) + (", ..." if len(column.categories) > _SHOWN else "")
     return ColumnSummary(column.name, "categorical", f"{len(column.categories)} categories: {shown}", column.missing)
 
@@ -128,6 +130,8 @@ def _column_problems(column: Column, n_rows: int) -> list[str]:
     problems = []
     if column.missing:
         problems.append(f"{name}: {column.missing:,} of {n_rows:,} values missing")
+    if column.far is not None:
+        problems.append(f"{name}: {far_in_words(column)}")
     if column.kind == "categorical" and _mostly_numbers(column.categories):
         odd = next(text for text in column.categories if not _is_number(text))
         problems.append(
@@ -136,6 +140,25 @@ def _column_problems(column: Column, n_rows: int) -> list[str]:
     if column.kind == "numeric" and _counts_rows(column, n_rows):
         problems.append(f'{name} seems to number the rows: leave it out with --drop "{column.name}"')
     return problems
+
+
+def far_in_words(column: Column) -> str:
+    """What lies far from all other values of a column that has such, and what mends it."""
+    far = column.far
+    assert far is not None
+    others = f"all others (mean {column.location:.4g}, standard deviation {column.scale:.4g})"
+    if far.times == far.count:
+        found = f"{_counted(far.count, 'value')} of {far.value:g}" if far.count > 1 else f"a value of {far.value:g}"
+    else:
+        often = f" ({far.times:,} times)" if far.times > 1 else ""
+        found = f"{far.count:,} values such as {far.value:g}{often}"
+    if far.count == 1:
+        return f"{found}, far from {others}: correct it, or leave the cell empty if it means missing"
+    return f"{found}, far from {others}: correct them, or leave the cells empty if they mean missing"
+
+
+def _counted(n: int, noun: str) -> str:
+    return f"{n:,} {noun}" + ("s" if n > 1 else "")
 
 
 def _mostly_numbers(categories: tuple[str, ...]) -> bool:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -10,9 +10,11 @@ import pyarrow as pa
 from likely.contract import Shape
 from likely.data.checks import Place, check_finite
 from likely.data.column import MAX_CATEGORIES, MAX_CATEGORY_LETTERS, Column
+from likely.data.description import far_in_words
+from likely.data.extremes import Others, find_far
 from likely.data.schema import Schema
 from likely.data.schema_json import MAX_CLASSES
-from likely.data.source import Source
+from likely.data.source import Rows, Source
 from likely.data.statistics import Statistics
 from likely.data.tabular import as_numbers, as_text, is_number, is_text
 from likely.errors import DataError
@@ -46,7 +48,8 @@ def infer_schema(
         DataError: naming the row and column that no model could learn from, and what mends it.
 
     Warns:
-        UserWarning: naming columns that are set aside because they are constant.
+        UserWarning: naming columns that are set aside because they are constant, and those with few values far from
+            all others.
     """
     ids = np.arange(len(source)) if ids is None else np.asarray(ids)
     if domain not in (None, "real"):
@@ -59,6 +62,7 @@ def infer_schema(
     if schema.columns and not len(schema.kept_columns):
         raise DataError(f"{source.name}: every column is constant, expected one that is not; there is nothing to learn")
     _warn_of_constants(schema)
+    _warn_of_far(schema)
     return _binarized(schema, source) if binarize else schema
 
 
@@ -91,6 +95,15 @@ def _warn_of_constants(schema: Schema) -> None:
     warnings.warn(f"constant {which} set aside: {shown}{rest}", UserWarning, stacklevel=3)
 
 
+def _warn_of_far(schema: Schema) -> None:
+    found = [column for column in schema.columns if column.far is not None]
+    if not found:
+        return
+    shown = "; ".join(f'column "{column.name}": {far_in_words(column)}' for column in found[:5])
+    rest = f"; and {len(found) - 5} more columns" if len(found) > 5 else ""
+    warnings.warn(f"{shown}{rest}", UserWarning, stacklevel=3)
+
+
 def _array_schema(source: Source, ids: np.ndarray, domain: str | None) -> Schema:
     sample = source.read(ids[:1])
     row_shape, dtype = tuple(sample.shape[1:]), sample.dtype
@@ -103,9 +116,13 @@ def _array_schema(source: Source, ids: np.ndarray, domain: str | None) -> Schema
         schema = dataclasses.replace(schema, domain=found, low=low, high=high, levels=levels)
     if schema.domain != "real":
         return schema
-    _check_scales(statistics, source, [f"column {i}" for i in range(len(statistics.low))])
+    far: dict[int, Others] = {}
     if len(row_shape) == 1:
-        return dataclasses.replace(schema, columns=_feature_columns(statistics, dtype))
+        far = find_far(statistics, lambda: (_as_float64(rows) for _, rows in source.blocks(ids)))
+    _check_scales(statistics, far, source, [f"column {i}" for i in range(len(statistics.low))])
+    if len(row_shape) == 1:
+        names = [f"x{i}" for i in range(len(statistics.low))]
+        return dataclasses.replace(schema, columns=_numeric_columns(names, statistics, far, dtype.name))
     location, scale = tuple(statistics.mean.tolist()), tuple(statistics.scale.tolist())
     return dataclasses.replace(schema, location=location, scale=scale)
 
@@ -155,7 +172,7 @@ def _gather(
         names = [f"column {i}" for i in range(rows.shape[1])] if rows.ndim == 2 else ()
         check_finite(rows, names, True, _placing(source, some))
         values = grouped(rows)
-        statistics = statistics or Statistics(values.shape[1])
+        statistics = statistics or Statistics(values.shape[1], len(ids) if rows.ndim == 2 else 0)
         if range_only:
             statistics.add_bytes(values)
         else:
@@ -188,30 +205,41 @@ def _domain(statistics: Statistics, dtype: np.dtype, row_shape: Shape) -> tuple[
     return "real", 0.0, 1.0, 0
 
 
-def _check_scales(statistics: Statistics, source: Source, names: list[str]) -> None:
+def _as_float64(rows: Rows) -> np.ndarray:
+    assert isinstance(rows, np.ndarray)
+    return rows.astype(np.float64)
+
+
+def _check_scales(statistics: Statistics, far: Mapping[int, Others], source: Source, names: list[str]) -> None:
     for i in np.flatnonzero(statistics.count == 0)[:1]:
         mend = "drop it, or fill it in"
         raise DataError(f"{source.name}, {names[i]}: every value is missing, expected numbers; {mend}")
     odd = ~(np.isfinite(statistics.scale) & np.isfinite(statistics.mean))
+    odd[list(far)] = False
     for i in np.flatnonzero(odd)[:1]:
         reach = max(abs(statistics.low[i]), abs(statistics.high[i]))
         found = f"{source.name}, {names[i]}: found values up to {reach:g}"
         raise DataError(f"{found}, too large to square; expected less than 1e150: divide them by a power of ten")
 
 
-def _feature_columns(statistics: Statistics, dtype: np.dtype) -> tuple[Column, ...]:
-    return tuple(
-        _numeric(f"x{i}", statistics, i, dtype.name, bool(statistics.whole[i])) for i in range(len(statistics.low))
-    )
-
-
-def _numeric(name: str, statistics: Statistics, i: int, dtype: str, whole: bool) -> Column:
-    constant = float(statistics.low[i]) if statistics.constant[i] else None
-    location = float(statistics.mean[i]) if constant is None else constant
-    missing = int(statistics.missing[i])
-    return Column(
-        name, "numeric", location, float(statistics.scale[i]), (), constant, missing=missing, whole=whole, dtype=dtype
-    )
+def _numeric_columns(
+    names: Sequence[str], statistics: Statistics, far: Mapping[int, Others], dtype: str
+) -> tuple[Column, ...]:
+    constant, scale = statistics.constant, statistics.scale
+    columns = []
+    for i, name in enumerate(names):
+        column = Column(
+            name,
+            "numeric",
+            float(statistics.low[i] if constant[i] else statistics.mean[i]),
+            float(scale[i]),
+            constant=float(statistics.low[i]) if constant[i] else None,
+            missing=int(statistics.missing[i]),
+            whole=bool(statistics.whole[i]),
+            dtype=dtype,
+        )
+        columns.append(dataclasses.replace(column, **vars(far[i])) if i in far else column)
+    return tuple(columns)
 
 
 def _table_schema(source: Source, ids: np.ndarray) -> Schema:
@@ -246,10 +274,12 @@ def _numeric_column(source: Source, ids: np.ndarray, name: str, values: pa.Chunk
     numbers = as_numbers(values)[:, None]
     shown = [f'column "{name}"']
     check_finite(numbers, shown, True, _placing(source, ids))
-    statistics = Statistics(1)
+    statistics = Statistics(1, len(numbers))
     statistics.add(numbers)
-    _check_scales(statistics, source, shown)
-    return _numeric(name, statistics, 0, _numpy_name(values.type), bool(statistics.whole[0]))
+    far = find_far(statistics, lambda: [numbers])
+    _check_scales(statistics, far, source, shown)
+    (column,) = _numeric_columns([name], statistics, far, _numpy_name(values.type))
+    return column
 
 
 def _categorical_column(source: Source, name: str, values: pa.ChunkedArray, dtype: str) -> Column:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from likely.data.checks import Place, check_finite, first, refuse, where
 from likely.data.column import cast
+from likely.data.standard import in_units, standardized
 from likely.data.tabular import check_constant
 from likely.data.unseen import Unseen
 from likely.errors import DataError
@@ -49,18 +50,21 @@ def encode_features(
     kept = schema.kept_columns
     if len(kept) < len(names):
         values = values[:, kept]
-    with np.errstate(over="ignore"):  # what leaves the range of floats is infinite, and novel
-        values -= schema.locations
-        values /= schema.scales
-    return values
+    return standardized(values, schema.locations, schema.scales, schema.bends)
 
 
-def decode_features(schema: "Schema", values: np.ndarray) -> np.ndarray:
-    """The inverse of `encode_features`: (n, n_values) to (n, d) float64, constants put back."""
+def decode_features(schema: "Schema", values: np.ndarray, draws: bool) -> np.ndarray:
+    """The inverse of `encode_features`: (n, n_values) to (n, d) float64, constants put back.
+
+    Draws of a column with far values stay between the smallest and the largest of those that were there.
+    """
     rows = np.empty((len(values), len(schema.columns)))
-    rows[:, schema.kept_columns] = values * schema.scales + schema.locations
+    rows[:, schema.kept_columns] = in_units(values, schema.locations, schema.scales, schema.bends)
     for i in schema.constant_columns:
         rows[:, i] = float(schema.columns[i].constant or 0.0)
+    for i, column in enumerate(schema.columns):
+        if draws and column.far is not None:
+            rows[:, i] = rows[:, i].clip(column.far.low, column.far.high)
     return rows
 
 

@@ -16,6 +16,7 @@ from likely.data.checks import Place, check_finite, row_place
 from likely.data.column import Column
 from likely.data.pixels import channels_first, decode_pixels
 from likely.data.source import Rows, Source
+from likely.data.standard import standardized
 from likely.data.tabular import as_numbers, as_text, check_column_names, decode_table, encode_table, in_frame
 from likely.errors import DataError
 
@@ -191,8 +192,7 @@ def _standardized(schema: "Schema", array: np.ndarray) -> np.ndarray:
     if array.shape[1:] != schema.row_shape:
         wanted = f"(rows, {', '.join(map(str, schema.row_shape))})"
         raise DataError(f"found rows of shape {array.shape[1:]}, expected an array of shape {wanted}, as at fit")
-    standardized: np.ndarray = (array[:, schema.kept_columns] - schema.locations) / schema.scales
-    return standardized
+    return standardized(array[:, schema.kept_columns], schema.locations, schema.scales, schema.bends)
 
 
 def _with_channels(schema: "Schema", rows: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from likely.data.pixels import (
     encode_pixels,
 )
 from likely.data.source import Rows
+from likely.data.standard import log_slope_of_bend
 from likely.data.tabular import decode_table, encode_table, in_frame
 from likely.data.unseen import Unseen
 from likely.errors import DataError
@@ -34,7 +35,7 @@ class Schema:
     """What raw rows are, and the map between them and the tensors of a model.
 
     Inside a model, values of "binary", "unit" and "levels" data are (raw - low) / (high - low), those of "real"
-    data (raw - location) / scale.
+    data (raw - location) / scale, with few far ones squeezed (`likely.data.standard`).
     """
 
     kind: str
@@ -168,7 +169,7 @@ class Schema:
         if self.kind == "table":
             return in_frame(decode_table(self.columns, values.astype(np.float64), draws), self.frame)
         if self.columns:
-            return as_raw_type(self, decode_features(self, values), draws)
+            return as_raw_type(self, decode_features(self, values, draws), draws)
         return decode_pixels(self, values, draws)
 
     def log_det(self, x: Tensor) -> Tensor:
@@ -185,9 +186,11 @@ class Schema:
         """
         each = self._log_slopes.to(x.device)
         observed = ~x.isnan()
-        if observed.all():
+        if self.columns and np.isfinite(self.bends).any():
+            each = each + log_slope_of_bend(x, torch.from_numpy(self.bends).to(x.device))
+        elif observed.all():
             return each.sum().expand(len(x)).clone()
-        return (observed * each).flatten(1).sum(1)
+        return torch.where(observed, each, 0.0).flatten(1).sum(1)
 
     def is_random(self, continuous: bool) -> bool:
         """Whether `draw` needs its noise; `continuous` as there."""
@@ -247,6 +250,11 @@ class Schema:
     def scales(self) -> np.ndarray:
         """The scale of each value that a model sees, where there are columns."""
         return np.array([column.scale for column in self.columns for _ in range(column.width)])
+
+    @functools.cached_property
+    def bends(self) -> np.ndarray:
+        """How many scales off each value that a model sees is squeezed, where there are columns; mostly infinite."""
+        return np.array([column.bend for column in self.columns for _ in range(column.width)])
 
     def channel_tensor(self, values: tuple[float, ...]) -> Tensor:
         """One number per channel, or one for all, shaped to broadcast over (n, *x_shape); float64."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from likely.data.column import MAX_CATEGORIES, MAX_CATEGORY_LETTERS, Column
+from likely.data.column import MAX_CATEGORIES, MAX_CATEGORY_LETTERS, Column, Far
 from likely.errors import ModelFileError
 
 MAX_COLUMNS = 100_000
@@ -111,8 +111,12 @@ def _list(limit: int, item: Reader) -> Reader:
     return read
 
 
+def _far(name: str, value: Any) -> Far | None:
+    return None if value is None else Far(**_fields(value, _FAR, name))
+
+
 def _column(name: str, value: Any) -> Column:
-    column = Column(**_fields(value, _COLUMN, name))
+    column = Column(**_fields(_LATER | value if type(value) is dict else value, _COLUMN, name))
     categorical = column.kind == "categorical"
     if categorical != isinstance(column.constant, str) and column.constant is not None:
         raise _fail(f"{name}, field constant", column.constant, "text if categorical, a number if numeric")
@@ -125,6 +129,15 @@ def _column(name: str, value: Any) -> Column:
     return column
 
 
+_FAR: dict[str, Reader] = {
+    "count": _integer(1, 2**53),
+    "value": _number,
+    "times": _integer(1, 2**53),
+    "low": _number,
+    "high": _number,
+    "bend": _positive,
+}
+
 _COLUMN: dict[str, Reader] = {
     "name": _text(_MAX_LETTERS),
     "kind": _one_of("numeric", "categorical"),
@@ -135,7 +148,11 @@ _COLUMN: dict[str, Reader] = {
     "missing": _integer(0, 2**53),
     "whole": _flag,
     "dtype": _one_of("str", *NUMBERS),
+    "far": _far,
 }
+
+_LATER = {"far": None}
+"""Fields that files written before them lack, and what they mean by it."""
 
 _SCHEMA: dict[str, Reader] = {
     "kind": _one_of(*KINDS),

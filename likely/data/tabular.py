@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 
 from likely.data.checks import MEND_MISSING, Place, check_finite, refuse
 from likely.data.column import Column, cast
+from likely.data.rounding import is_same
 from likely.data.unseen import Unseen
 from likely.errors import DataError
 
@@ -100,20 +101,22 @@ def _encode_numbers(
     numbers = as_numbers(values)
     check_finite(numbers[:, None], [f'column "{column.name}"'], missing_ok, place)
     if column.constant is None:
-        with np.errstate(over="ignore"):  # what leaves the range of floats is infinite, and novel
-            np.divide(numbers - column.location, column.scale, out=encoded[:, 0])
+        encoded[:, 0] = column.standardized(numbers)
         return
     check_constant(numbers, float(column.constant), f'column "{column.name}"', place, unseen)
 
 
 def check_constant(numbers: np.ndarray, constant: float, name: str, place: Place, unseen: Unseen | None) -> None:
-    """Refuses, or writes down, numbers that differ from the one that a column always held; NaN is none."""
-    changed = np.flatnonzero((numbers != constant) & ~np.isnan(numbers))
+    """Refuses, or writes down, numbers other than the one that a column always held, but for rounding; NaN is none."""
+    changed = np.flatnonzero(~is_same(numbers, constant) & ~np.isnan(numbers))
     if not len(changed):
         return
-    expected = f"{constant:g}, the only value that was there at fit"
+    found = float(numbers[changed[0]])
+    digits = "g" if f"{found:g}" != f"{constant:g}" else ".17g"
+    expected = f"{constant:{digits}}, the only value that was there at fit"
     if unseen is None:
-        refuse(f"{place(int(changed[0]))}, {name}", numbers[changed[0]], expected, "correct it, or fit again with it")
+        at = f"{place(int(changed[0]))}, {name}"
+        raise DataError(f"{at}: found {found:{digits}}, expected {expected}; correct it, or fit again with it")
     unseen.note(name, changed, numbers[changed].tolist(), expected)
 
 
@@ -185,9 +188,11 @@ def _decode_numbers(column: Column, values: np.ndarray, draws: bool) -> pa.Array
     if column.constant is not None:
         numbers = np.full(len(values), float(column.constant))
         return pa.array(cast(numbers, np.dtype(column.dtype)) if draws else numbers)
-    numbers = values[:, 0] * column.scale + column.location
+    numbers = column.in_units(values[:, 0])
     if not draws:
         return pa.array(numbers)
+    if column.far is not None:
+        numbers = numbers.clip(column.far.low, column.far.high)
     return pa.array(cast(np.rint(numbers) if column.whole else numbers, np.dtype(column.dtype)))
 
 

@@ -1,10 +1,13 @@
 """The rules by which data is read, and what nothing can be learned from."""
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from likely.data import describe, infer_schema, open_source
+from likely.data.rounding import is_same
 from likely.data.statistics import Statistics
 from likely.errors import DataError
 
@@ -93,12 +96,93 @@ def test_nothing_can_be_learned_from(name):
         assert word in str(caught.value)
 
 
-def test_a_tiny_spread_far_from_zero_is_a_spread():
-    rows = np.column_stack([np.full(6, 1e8), RNG.normal(size=6)])
-    rows[::2, 0] = np.nextafter(1e8, 2e8)
-    column = infer_schema(open_source(rows)).columns[0]
+def column_of(values, rows=600):
+    """The first column of a schema: these values in turn, beside one of noise."""
+    values = np.resize(np.asarray(values), rows)
+    other = RNG.normal(size=rows).astype(values.dtype if values.dtype.kind == "f" else float)
+    frame = pd.DataFrame({"a": values, "b": other})
+    return infer_schema(open_source(frame)).columns[0]
+
+
+SAME = {
+    "a sum": [0.1 + 0.2, 0.3],
+    "a longer sum": [sum([0.1] * 10), 1.0],
+    "the next number": [1e8 + 0.1, np.nextafter(1e8 + 0.1, 2e8)],
+    "a root": [math.sqrt(2) ** 2, 2.0],
+    "below zero": [-0.1 - 0.2, -0.3],
+    "single precision": np.array([0.1, np.nextafter(np.float32(0.1), np.float32(1))], np.float32),
+    "single precision, stored as double": np.array([0.7, np.nextafter(np.float32(0.7), np.float32(0))])
+    .astype(np.float32)
+    .astype(float),
+}
+DIFFERENT = {
+    "a tiny spread": [1e8, 1e8 + 1e-6],
+    "in the tenth digit": [0.3, 0.3000000001],
+    "around zero": [-1e-300, 1e-300],
+    "denormal": [0.0, 5e-324],
+    "whole": [10.0**15, 10.0**15 + 1],
+    "large and whole": [2**52, 2**52 + 1],
+    "single digits apart in double": [0.7, 0.7 + 1e-8],
+    "a step of single precision that is none": [0.7, float(np.float32(0.7))],
+}
+
+
+@pytest.mark.filterwarnings("ignore:constant")
+@pytest.mark.parametrize("name", SAME)
+def test_what_differs_by_rounding_alone_is_constant(name):
+    column = column_of(SAME[name])
+    assert column.constant == min(np.asarray(SAME[name], float))
+    assert (column.scale, column.width) == (1.0, 0)
+
+
+@pytest.mark.parametrize("name", DIFFERENT)
+def test_what_differs_by_more_has_the_spread_that_it_has(name):
+    column, values = column_of(DIFFERENT[name]), np.asarray(DIFFERENT[name], float)
     assert column.constant is None
-    assert column.scale == pytest.approx(rows[:, 0].max() - rows[:, 0].min(), rel=0.6)
+    assert column.scale == pytest.approx(abs(values[1] - values[0]) / 2, rel=0.02) or name == "denormal"
+
+
+def test_a_spread_in_the_last_digits_is_not_that_of_rounding():
+    """The mean's own rounding is larger than the spread; in one block and in many."""
+    steps = np.arange(12) * np.spacing(0.3)
+    values = np.resize(0.3 + steps, (999, 1))
+    expected = np.resize(steps, 999).std()
+    for n_blocks in (1, 7):
+        statistics = Statistics(1)
+        for block in np.array_split(values, n_blocks):
+            statistics.add(block)
+        assert not statistics.constant[0]
+        assert statistics.scale[0] == pytest.approx(expected, rel=0.05)
+
+
+@pytest.mark.filterwarnings("ignore:constant")
+@pytest.mark.parametrize("kind", ["array", "table"])
+def test_later_rows_may_differ_by_rounding_and_by_no_more(kind):
+    rows = np.column_stack([np.resize([0.1 + 0.2, 0.3], 50), RNG.normal(size=50)])
+    source = open_source(rows if kind == "array" else pd.DataFrame(rows, columns=["a", "b"]))
+    schema = infer_schema(source)
+    new = rows[:2].copy()
+    new[:, 0] = np.nextafter(0.3, 0), 0.3
+    for value, fits in ((0.1 + 0.2, True), (0.3000000001, False)):
+        new[1, 0] = value
+        given = open_source(new if kind == "array" else pd.DataFrame(new, columns=["a", "b"]))
+        if fits:
+            assert schema.to_model(given.read(np.arange(2))).shape == (2, 1)
+        else:
+            with pytest.raises(
+                DataError,
+                match=r"row 1.*found 0\.3000000001, expected 0\.29999999999999999, the only value",
+            ):
+                schema.to_model(given.read(np.arange(2)))
+
+
+def test_numbers_are_the_same_in_the_precision_that_they_are_of():
+    values = np.array(
+        [0.5, np.nextafter(0.5, 1), float(np.nextafter(np.float32(0.5), np.float32(1))), 0.5 + 1e-9, np.nan]
+    )
+    assert is_same(values, 0.5).tolist() == [True, True, True, False, False]
+    assert is_same(np.array([2.0**53, 2.0**53 - 1]), 2.0**53).tolist() == [True, False]
+    assert is_same(np.array([3.0, 3.0 + 1e-15, 4.0]), 3.0).tolist() == [True, True, False]
 
 
 def test_description_tells_what_is_wrong(tmp_path):
