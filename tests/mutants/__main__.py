@@ -14,7 +14,9 @@ from tests.mutants.trials import Outcome, copied, demand_own_package, run_tests,
 def unsound(house: Path, faults: list[Fault], workers: ThreadPoolExecutor) -> Iterator[str]:
     """Selections of tests that do not pass as things are: what they say of a fault would mean nothing."""
     selections = list(dict.fromkeys(selection for fault in faults for selection in fault.tests))
-    for selection, outcome in zip(selections, workers.map(lambda each: run_apart(house, each), selections)):
+    for selection, outcome in zip(
+        selections, workers.map(lambda each: run_apart(house, each), selections), strict=True
+    ):
         if not outcome.passed:
             yield f"{selection}: {outcome.failure or outcome.trouble}"
 
@@ -43,7 +45,7 @@ def try_all(root: Path, faults: list[Fault], jobs: int) -> int:
         if broken:
             return len(broken)
         missed = 0
-        for fault, outcome in zip(faults, workers.map(lambda each: try_fault(house, each), faults)):
+        for fault, outcome in zip(faults, workers.map(lambda each: try_fault(house, each), faults), strict=True):
             missed += not outcome.failure
             print(f"{fault.name} | {fault.file} | {verdict(outcome)} | {outcome.seconds:.0f} s", flush=True)
     print(f"{len(faults) - missed} of {len(faults)} caught")

@@ -119,7 +119,7 @@ def first_failure(report: Path) -> tuple[str, str]:
 
 def last(done: subprocess.CompletedProcess[str]) -> str:
     """The last line that a process printed."""
-    return ([""] + (done.stdout + done.stderr).strip().splitlines())[-1]
+    return ["", *(done.stdout + done.stderr).strip().splitlines()][-1]
 
 
 def try_fault(root: Path, fault: Fault) -> Outcome:
