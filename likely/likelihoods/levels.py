@@ -70,7 +70,7 @@ class _Levels(Distribution):
         return torch.tensordot(self.log_p.exp(), level, dims=([1], [0]))
 
     def sample(self, sample_shape: _Size = _NO_SHAPE) -> Tensor:
-        return draw_index(self.log_p, sample_shape) / (self.levels - 1)
+        return draw_index(self.log_p, sample_shape).to(self.log_p.dtype) / (self.levels - 1)
 
     def log_prob(self, value: Tensor) -> Tensor:
         level = (value * (self.levels - 1)).round().long()
