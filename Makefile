@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 JOBS ?= 2
 
-.PHONY: setup demo test check format readme clean
+.PHONY: setup demo test mutants check format readme clean
 
 setup: $(READY)
 
@@ -23,6 +23,10 @@ demo: $(READY)
 # One thread per worker: two workers on two cores.
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
+# Breaks the house on purpose, one fault at a time, on copies: the tests have to notice every one. Slow.
+mutants: $(READY)
+	$(BIN)/python -m tests.mutants --jobs $(JOBS)
 
 check: $(READY)
 	$(BIN)/ruff format --check .

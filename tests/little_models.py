@@ -1,7 +1,7 @@
-"""Families as small as they come: two that are not built yet, and one whose every number is known by formula."""
+"""Families as small as they come: three that are not built yet, and one whose every number is known by formula."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import final
 
 import torch
@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from likely import rng
 from likely.contract import (
+    Batch,
     Belief,
+    ClosedFormFitted,
     Decoder,
     ExactDensity,
     GradientFitted,
@@ -83,6 +85,50 @@ class LittleGAN(NoHeldOutObjective, Decoder, Sampler):
 
     def _sample(self, n: int, condition: Tensor | None) -> Tensor:
         return self._decode(rng.normal(n, self.z_size, like=next(self.parameters())), None)
+
+
+@final
+class LittleMixture(ClosedFormFitted, Sampler, ExactDensity):
+    """A mixture of normals by expectation maximization (Dempster, Laird & Rubin, 1977)."""
+
+    def __init__(self, x_shape: Shape, components: int = 2, steps: int = 50) -> None:
+        super().__init__(x_shape)
+        self.components, self.steps, n = components, steps, math.prod(x_shape)
+        self.register_buffer("weight", torch.full((components,), 1 / components))
+        self.register_buffer("mean", torch.zeros(components, n))
+        self.register_buffer("triangle", torch.eye(n).repeat(components, 1, 1))
+
+    def _solve(self, batches: Iterable[Batch]) -> None:
+        x = torch.cat([batch.x.flatten(1) for batch in batches])
+        self.mean.copy_(x[:: len(x) // self.components][: self.components])
+        self.triangle.copy_(torch.linalg.cholesky(x.T.cov()))
+        for _ in range(self.steps):
+            self._maximize(x, self._joint(x).softmax(1))
+
+    def _maximize(self, x: Tensor, share: Tensor) -> None:
+        n_rows = share.sum(0)
+        mean = (share.T @ x) / n_rows[:, None]
+        second = torch.einsum("rk,ri,rj->kij", share, x, x) / n_rows[:, None, None]
+        covariance = second - mean[:, :, None] * mean[:, None, :]
+        self.weight.copy_(n_rows / len(x))
+        self.mean.copy_(mean)
+        self.triangle.copy_(torch.linalg.cholesky(covariance))
+
+    def _joint(self, x: Tensor) -> Tensor:
+        """log p(x, component): (batch, components)."""
+        centered = (x[:, None] - self.mean).unsqueeze(3)
+        u = torch.linalg.solve_triangular(self.triangle, centered, upper=False).squeeze(3)
+        log_det = -self.triangle.diagonal(dim1=1, dim2=2).log().sum(1)
+        return self.weight.log() + log_det - 0.5 * (u.square() + math.log(2 * math.pi)).sum(2)
+
+    def _log_prob(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        return self._joint(x.flatten(1)).logsumexp(1)
+
+    def _sample(self, n: int, condition: Tensor | None) -> Tensor:
+        which = rng.categories(self.weight[None], n)[0]
+        noise = rng.normal(n, self.mean.shape[1], like=self.mean)
+        x = self.mean[which] + torch.einsum("nij,nj->ni", self.triangle[which], noise)
+        return x.view(n, *self.x_shape)
 
 
 class LittleBelief:

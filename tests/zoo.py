@@ -1,8 +1,13 @@
 """Every registered model, and a few that are not built yet, each tiny and with data it takes.
 
-The laws of tests/laws/ run over these entries. To add a model, add a line.
+The laws of tests/laws/ run over these entries, and over each again with a condition where its model takes one. To add
+a model, add a line.
 """
 
+import functools
+import inspect
+import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,7 +16,7 @@ from torch import Tensor
 
 from likely.adversarial import Hinge, LeastSquares, Relativistic, Wasserstein
 from likely.boltzmann import ContrastiveDivergence, GaussianUnits, ParallelTempering
-from likely.contract import Model
+from likely.contract import Batch, ClosedFormFitted, Model
 from likely.corruptions import Downsampling, Erasing, GaussianNoise
 from likely.distortions import SSIM, CrossEntropy
 from likely.flows import IAF, MAF, NICE, Glow, NeuralSpline, RealNVP, VariationalDequantization
@@ -52,28 +57,31 @@ from likely.networks.residual_mlp import ResidualMLP
 from likely.networks.unet import UNet
 from likely.penalties import Contractive, KSparse
 from likely.variational import FlowPrior, FullNormal, InverseAutoregressive, NormalMixture, RingOfNormals, VampPrior
-from tests.little_models import LittleAutoregressive, LittleGAN
+from tests.little_models import LittleAutoregressive, LittleGAN, LittleMixture
 
 N_ROWS = 40
 
 
 @dataclass(frozen=True)
 class Entry:
-    """How a tiny model and its data are made: both float64, the same at every call."""
+    """How a tiny model, its data and their conditions are made: all float64, the same at every call."""
 
     make: Callable[[], Model]
     data: Callable[[], Tensor]
     registered: str | None = None
+    conditions: Callable[[], Tensor] | None = None
+    conditional: bool = True
+    """False where its parts have no place for a condition, whatever its class says."""
 
     def model(self) -> Model:
         """A fresh model, in evaluation mode, with the same weights at every call; closed forms are solved."""
         with torch.random.fork_rng():
             torch.manual_seed(1)
             model = self.make().double()
-        from likely.contract import Batch, ClosedFormFitted
-
         if isinstance(model, ClosedFormFitted):
-            model.solve([Batch(self.x())])
+            model.solve([Batch(self.x(), self.condition())])
+        if self.conditions:
+            model.remember_conditions(self.condition())
         return model.eval()
 
     def x(self) -> Tensor:
@@ -81,6 +89,37 @@ class Entry:
         with torch.random.fork_rng():
             torch.manual_seed(2)
             return self.data().double()
+
+    def condition(self) -> Tensor | None:
+        """(N_ROWS, *condition_shape), or None."""
+        if self.conditions is None:
+            return None
+        with torch.random.fork_rng():
+            torch.manual_seed(3)
+            return self.conditions().double()
+
+    def states(self, at_most: int = 4096) -> Tensor | None:
+        """Whatever x can be: (n_states, *x_shape); None where that is more, or no end of it."""
+        few = isinstance(self.data, Levels | Cells) and self.data.n_states() <= at_most
+        return self.data.states().double() if few else None
+
+    def kind(self) -> type[Model]:
+        """The class of the model."""
+        return _kind(self)
+
+    def condition_on_classes(self) -> "Entry":
+        """The same with a condition: one of three classes."""
+
+        def make() -> Model:
+            model = self.make()
+            return awake(type(model)(**{**model.config(), "condition_shape": (3,)}))
+
+        return Entry(make, self.data, self.registered, columns(3))
+
+
+@functools.cache
+def _kind(entry: Entry) -> type[Model]:
+    return type(entry.make())
 
 
 def real(*shape: int) -> Callable[[], Tensor]:
@@ -91,15 +130,53 @@ def real(*shape: int) -> Callable[[], Tensor]:
     return draw
 
 
-def levels(n: int, *shape: int) -> Callable[[], Tensor]:
-    return lambda: torch.randint(n, (N_ROWS, *shape)) / (n - 1)
+@dataclass(frozen=True)
+class Levels:
+    """Whole levels 0 to n - 1 as k / (n - 1)."""
+
+    n: int
+    shape: tuple[int, ...]
+
+    def __call__(self) -> Tensor:
+        return torch.randint(self.n, (N_ROWS, *self.shape)).double() / (self.n - 1)
+
+    def n_states(self) -> int:
+        return self.n ** math.prod(self.shape)
+
+    def states(self) -> Tensor:
+        """(n_states, *shape)."""
+        level = torch.arange(self.n).double() / (self.n - 1)
+        return torch.cartesian_prod(*[level] * math.prod(self.shape)).view(-1, *self.shape)
 
 
-def columns(*widths: int) -> Callable[[], Tensor]:
+def levels(n: int, *shape: int) -> Levels:
+    return Levels(n, shape)
+
+
+@dataclass(frozen=True)
+class Cells:
     """Numbers where the width is 1, and one of so many categories where it is more."""
-    return lambda: torch.cat(
-        [torch.randn(N_ROWS, 1) if w == 1 else torch.eye(w)[torch.randint(w, (N_ROWS,))] for w in widths], 1
-    )
+
+    widths: tuple[int, ...]
+
+    def __call__(self) -> Tensor:
+        return torch.cat(
+            [torch.randn(N_ROWS, 1) if w == 1 else torch.eye(w)[torch.randint(w, (N_ROWS,))] for w in self.widths], 1
+        )
+
+    def n_states(self) -> float:
+        return math.inf if 1 in self.widths else math.prod(self.widths)
+
+    def states(self) -> Tensor:
+        """(n_states, sum of widths)."""
+        places = itertools.product(*[range(width) for width in self.widths])
+        return torch.stack(
+            [torch.cat([torch.eye(w)[k] for w, k in zip(self.widths, at, strict=True)]) for at in places]
+        )
+
+
+def columns(*widths: int) -> Cells:
+    return Cells(widths)
 
 
 def unit(*shape: int) -> Callable[[], Tensor]:
@@ -112,11 +189,15 @@ def wide(n: int) -> Callable[[], Tensor]:
 
 
 def awake(model: Model) -> Model:
-    """With weights everywhere: bijections start as the identity, which many a mistake leaves as it is."""
+    """With weights everywhere: bijections start as the identity, which many a mistake leaves as it is.
+
+    The more numbers a weight adds up, the smaller it is: what wide layers say stays calm, and so do densities.
+    """
     with torch.no_grad():
         for parameter in model.parameters():
             if not parameter.any():
-                parameter.normal_(0, 0.15)
+                n_added = parameter[0].numel() if parameter.ndim > 1 else 1
+                parameter.normal_(0, min(0.15, 0.5 / n_added**0.5))
     return model
 
 
@@ -235,9 +316,13 @@ ZOO: dict[str, Entry] = {
         lambda: VAE((1, 2, 2), 2, network=SMALL, likelihood=Bernoulli(), prior=VampPrior(4)),
         levels(2, 1, 2, 2),
         "vae",
+        conditional=False,
     ),
     "vae-vampprior-full": Entry(
-        lambda: VAE((5,), 2, network=SMALL, posterior=FullNormal(), prior=VampPrior(4)), real(5), "vae"
+        lambda: VAE((5,), 2, network=SMALL, posterior=FullNormal(), prior=VampPrior(4)),
+        real(5),
+        "vae",
+        conditional=False,
     ),
     "vae-flow-prior": Entry(
         lambda: awake(
@@ -329,12 +414,18 @@ ZOO: dict[str, Entry] = {
         lambda: awake(FlowMatching((4,), network=ResidualMLP(8, 2), guidance_steps=6)), real(4), "flow_matching"
     ),
     "flow-matching-hutchinson": Entry(
-        lambda: awake(FlowMatching((2, 5), network=ResidualMLP(8, 1), steps=3, guidance_steps=6, max_exact_trace=9)),
+        lambda: awake(
+            FlowMatching(
+                (2, 5), network=ResidualMLP(8, 1), tolerance=1e-2, steps=3, guidance_steps=6, max_exact_trace=9
+            )
+        ),
         real(2, 5),
         "flow_matching",
     ),
     "flow-matching-image": Entry(
-        lambda: awake(FlowMatching((1, 5, 4), network=UNet((4, 6)), guidance_steps=6, max_exact_trace=9)),
+        lambda: awake(
+            FlowMatching((1, 5, 4), network=UNet((4, 6)), tolerance=1e-2, guidance_steps=6, max_exact_trace=9)
+        ),
         real(1, 5, 4),
         "flow_matching",
     ),
@@ -412,6 +503,7 @@ ZOO: dict[str, Entry] = {
     ),
     "little-autoregressive": Entry(lambda: LittleAutoregressive((1, 2, 2)), levels(2, 1, 2, 2)),
     "little-gan": Entry(lambda: LittleGAN((2,)), real(2)),
+    "little-mixture": Entry(lambda: LittleMixture((3,)), real(3)),
     "rbm-bits": Entry(lambda: livened(RBM((1, 2, 2), 5, burn_in=30)), levels(2, 1, 2, 2), "rbm"),
     "rbm-divergence": Entry(
         lambda: livened(RBM((1, 2, 2), 5, learning=ContrastiveDivergence(2), burn_in=30)), levels(2, 1, 2, 2), "rbm"
@@ -425,6 +517,28 @@ ZOO: dict[str, Entry] = {
 }
 
 
-def with_capability(*capabilities: type) -> list[str]:
+CONDITIONAL = {
+    f"{name}-conditional": entry.condition_on_classes()
+    for name, entry in ZOO.items()
+    if entry.conditional and "condition_shape" in inspect.signature(entry.kind()).parameters
+}
+"""Every entry of the zoo whose model takes conditions, with one."""
+EVERY = ZOO | CONDITIONAL
+
+
+def with_capability(*capabilities: type, of: dict[str, Entry] = ZOO) -> list[str]:
     """Names of the entries whose model has all of these."""
-    return [name for name, entry in ZOO.items() if all(isinstance(entry.make(), each) for each in capabilities)]
+    return [name for name, entry in of.items() if all(issubclass(entry.kind(), each) for each in capabilities)]
+
+
+def sorted_by_class(n_classes: int = 10, per_class: int = 500, n: int = 4) -> tuple[Tensor, Tensor]:
+    """Rows in the order of their classes, as a folder of sub-folders gives them: the first of them are of one class.
+
+    Class k is a normal around k in every value, so that a row tells its class.
+
+    Returns:
+        x (n_classes * per_class, n) and the classes as one-hot rows (n_classes * per_class, n_classes).
+    """
+    noise = torch.randn(n_classes * per_class, n, generator=torch.Generator().manual_seed(4))
+    classes = torch.arange(n_classes).repeat_interleave(per_class)
+    return classes[:, None] + 0.1 * noise, torch.eye(n_classes)[classes]

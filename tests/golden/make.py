@@ -22,7 +22,7 @@ def main() -> None:
     X[::6, 1] = np.nan
     spec = Spec("vae", z_size=2, network=MLP((4,), linear_path=True))
     fitted = likely.fit(spec, X, train=likely.TrainConfig(epochs=5))
-    fitted.save(place / "model")
+    fitted.save(place / "model", overwrite=True)
     scores = fitted.score(ROWS)
     answers = {"rows": ROWS.tolist(), "codes": fitted.encode(ROWS).tolist()}
     answers |= {"surprise": scores.surprise.tolist(), "p_value": scores.p_value.tolist(), "reason": list(scores.reason)}
