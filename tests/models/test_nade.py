@@ -98,7 +98,7 @@ def test_a_row_does_without_the_same_units_at_all_its_places(activation, monkeyp
     """Units left out are units without a weight in the output; those left in count for them."""
     network = NADENetwork((5,), 2, vector_places((1, 3, 1)), hidden=4, activation=activation, dropout=0.5, block=2)
     kept = torch.tensor([[1.0, 0.0, 1.0, 0.0]], dtype=torch.float64).expand(3, 4)
-    monkeypatch.setattr(torch, "rand_like", lambda sums: kept - 0.1)
+    monkeypatch.setattr("likely.rng.dropout_mask", lambda sums, p: kept / (1 - p))
     x = torch.randn(3, 5, dtype=torch.float64, requires_grad=True)
     some = awake(network).train()(x)
     found = torch.autograd.grad(some.square().sum(), [x, *network.parameters()])
