@@ -229,7 +229,9 @@ def _projected_jacobian(codec: Codec, x: Tensor) -> Tensor:
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         z = codec.encode(x)
-        signs = rng.integers(2, *z.shape, like=z).to(z.dtype) * 2 - 1  # of all v with unit covariance those with the least spread
+        signs = (
+            rng.integers(2, *z.shape, like=z).to(z.dtype) * 2 - 1
+        )  # of all v with unit covariance those with the least spread
         (projected,) = torch.autograd.grad(z, x, signs, create_graph=learning)
     squares = _precise(projected).square().flatten(1).sum(1)
     return squares if learning else squares.detach()
