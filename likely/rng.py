@@ -14,7 +14,6 @@ in a training loop of one's own, noise comes from these, and `torch.manual_seed`
 import contextlib
 import dataclasses
 import hashlib
-import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -254,7 +253,7 @@ def torch_draws(*parts: object) -> contextlib.AbstractContextManager[Any]:
     """`TorchDraws` where one of these is not of this package, or made of what is not; else nothing.
 
     Args:
-        parts: a model, and where its rows come from.
+        parts: a model, where its rows come from, and what happens to them.
     """
     return TorchDraws() if any(map(_may_draw_by_torch, parts)) else contextlib.nullcontext()
 
@@ -270,11 +269,9 @@ def _is_elsewhere(kind: type) -> bool:
 
 
 def _made_of(part: object) -> list[object]:
-    """The parts that a model or a part was given, such as its corruption, and the augmentations of a feed."""
-    values = itertools.chain.from_iterable(
-        value if isinstance(value, tuple) else (value,) for value in getattr(part, "__dict__", {}).values()
-    )
-    return [value for value in values if dataclasses.is_dataclass(value) and not isinstance(value, type)]
+    """The parts that a model or a part was given, such as its corruption."""
+    own = vars(part).values() if isinstance(part, nn.Module) or dataclasses.is_dataclass(part) else ()
+    return [value for value in own if dataclasses.is_dataclass(value) and not isinstance(value, type)]
 
 
 def _device_of(values: Iterable[Any], named: Any) -> torch.device:

@@ -236,7 +236,7 @@ likely.fitted._ASKING.acquire()  # as if another thread were about to ask
 child = os.fork()
 if not child:
     os._exit(0 if (fitted.surprise(X) == expected).all() else 1)
-for _ in range(600):
+for _ in range(300):
     done, status = os.waitpid(child, os.WNOHANG)
     if done:
         sys.exit(os.waitstatus_to_exitcode(status))

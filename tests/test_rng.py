@@ -305,7 +305,7 @@ class OwnFlips(Flips):
         ((DenoisingAutoencoder((4,), 2, corruption=OwnNoise()),), True),
         ((LittleGAN((4,)),), True),
         ((nn.Sequential(nn.Linear(2, 2), nn.Dropout()),), True),
-        ((VAE((4,), 2), TensorFeed(torch.zeros(3, 1, 2, 2), augmentation=[OwnFlips()])), True),
+        ((VAE((4,), 2), OwnFlips()), True),
     ],
 )
 def test_torch_is_followed_where_something_is_not_of_this_package(parts, followed):
@@ -327,7 +327,7 @@ def test_a_model_of_ones_own_that_draws_by_torch_trains_as_its_seed_says():
     def trained(seed: int) -> torch.Tensor:
         with seeded("weights"):
             model = DrawsByTorch((2,))
-        train(model, torch.arange(80.0).view(40, 2) / 80, TrainConfig(epochs=1, seed=seed))
+        train(model, torch.arange(80.0).view(40, 2) / 80, TrainConfig(epochs=1, seed=seed, device="cpu"))
         return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
 
     before = torch.get_rng_state()

@@ -74,7 +74,7 @@ def train(
         raise TypeError(f"{type(model).__name__} is neither GradientFitted nor ClosedFormFitted")
     with (
         stream(config.seed, "training", on_device=True),
-        torch_draws(model, feed),
+        torch_draws(model, feed, *feed.augmentation),
         _left_in_order(model),
         stop_requests() as request,
     ):

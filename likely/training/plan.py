@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -110,6 +111,16 @@ def compute_settings(model: GradientFitted, batch_size: int) -> Iterator[None]:
 
 
 _SETTING_THREADS = threading.Lock()
+
+
+def _begin_in_child() -> None:
+    """After a fork: whoever held the lock is not there any more."""
+    global _SETTING_THREADS
+    _SETTING_THREADS = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_in_child)
 
 
 def _set_own_threads(n: int) -> None:

@@ -62,7 +62,8 @@ class Run:
     def __init__(self, model: GradientFitted, feed: Feed, split: Split, config: TrainConfig, batch_size: int) -> None:
         self.model, self.feed, self.split, self.config, self.batch_size = model, feed, split, config, batch_size
         self.device = next(model.parameters()).device
-        self.noise, self.torch_draws = stream(config.seed, "run", on_device=True), torch_draws(model, feed)
+        self.noise = stream(config.seed, "run", on_device=True)
+        self.torch_draws = torch_draws(model, feed, *feed.augmentation)
         self.players, self.parameters = model.players(), tuple(model.parameters())
         self.optimizers = {name: PlayerOptimizer(model, player, config) for name, player in self.players.items()}
         # Every step of every player sees rows of its own.

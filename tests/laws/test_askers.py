@@ -84,7 +84,7 @@ def test_a_model_answers_on_a_gpu_as_on_a_cpu(name):
         )
 
 
-CONFIG = TrainConfig(epochs=1, batch_size=16)
+CONFIG = TrainConfig(epochs=1, batch_size=16, device="cpu")
 
 
 def trained(kind: str) -> dict[str, torch.Tensor]:
@@ -121,13 +121,16 @@ def test_two_trainings_at_once_end_as_each_alone_and_disturb_nobody(kind):
     assert torch.equal(drawn, torch.cat([torch.rand(3) for _ in range(len(drawn) // 3)]))
 
 
+BRIEFLY = TrainConfig(epochs=0.2, batch_size=16, seed=3, device="cpu")
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_two_fits_at_once_are_as_each_alone(name):
     """From rows to weights and from there to surprises, of every registered model."""
     spec, rows = AS_FITTED.get(name, (Spec(name), TABLE))
 
     def fitted() -> list[torch.Tensor]:
-        found = likely.fit(spec, rows, train=TrainConfig(epochs=0.2, batch_size=16, seed=3), calibrate="none")
+        found = likely.fit(spec, rows, train=BRIEFLY, calibrate="none")
         surprises = [torch.from_numpy(found.surprise(rows))] if can_judge(type(found.model)) else []
         return [*found.model.state_dict().values(), *surprises]
 
@@ -137,6 +140,17 @@ def test_two_fits_at_once_are_as_each_alone(name):
             assert len(result) == len(alone)
             assert all(map(equal, result, alone))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize(("name", "rows"), [("vae", TABLE), ("flow", TABLE), ("flow", LEVELS), ("vae", LEVELS)])
+def test_a_fitted_directory_answers_on_a_gpu_as_on_a_cpu(name, rows, tmp_path):
+    likely.fit(name, rows, train=BRIEFLY).save(tmp_path / name)
+    here, there = likely.load(tmp_path / name), likely.load(tmp_path / name, device="cuda")
+    np.testing.assert_allclose(there.score(rows).surprise, here.score(rows).surprise, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(there.score(rows).p_value, here.score(rows).p_value, atol=0.02)
+    drawn, same = np.asarray(there.sample(20), float), np.asarray(here.sample(20), float)
+    np.testing.assert_allclose(drawn, same, rtol=1e-3, atol=1e-3)
 
 
 def equal(a: torch.Tensor, b: torch.Tensor) -> bool:

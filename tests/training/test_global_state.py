@@ -9,12 +9,13 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from likely import rng
 from likely.data.split import split_rows
 from likely.training import TrainConfig, train
 from likely.training.order import ids_by_batch
 from likely.training.plan import Precision
 from likely.training.run import Run
-from tests.training.kinds import KINDS, assert_same, run_of
+from tests.training.kinds import KINDS, TwoHalves, assert_same, run_of
 
 CONFIG = TrainConfig(epochs=4, batch_size=16, warmup=5)
 SMALLEST = 5e-324
@@ -110,6 +111,32 @@ def test_the_seed_decides_everything(kind):
     assert_same(first.state_dict(), again.state_dict())
     other, _ = run_of(kind, TrainConfig(epochs=4, batch_size=16, warmup=5, seed=1))
     assert any(not torch.equal(a, b) for a, b in zip(first.parameters(), other.parameters(), strict=True))
+
+
+class Noting(TwoHalves):
+    """Notes what its two players draw, in training and in validation."""
+
+    def __init__(self, x_shape):
+        super().__init__(x_shape)
+        self.trained, self.held_out = [], []
+
+    def _objective(self, x, condition, player):
+        (self.trained if self.training else self.held_out).append(float(rng.normal(1)))
+        return super()._objective(x, condition, player)
+
+
+def test_every_step_has_noise_of_its_own_and_every_validation_the_same():
+    notes = []
+    for seed in (0, 0, 1):
+        model = Noting((2,))
+        train(model, torch.zeros(60, 2), TrainConfig(epochs=12, batch_size=16, seed=seed))
+        notes.append((model.trained, model.held_out))
+    trained, held_out = notes[0]
+    assert len(set(trained)) == len(trained) > 20
+    assert len(held_out) > 3 * len(set(held_out))
+    assert notes[0] == notes[1]
+    assert not set(trained) & set(notes[2][0])
+    assert not set(held_out) & set(notes[2][1])
 
 
 WAITS = {"_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero", "unique", "index_put_bool"}
