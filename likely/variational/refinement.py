@@ -110,8 +110,8 @@ def nearest_normal(log_joint: LogJoint, start: Full, generator: torch.Generator)
     Returns:
         The normals, over codes (batch, z_size), without gradients.
 
-    Reference: Sticking the Landing (Roeder et al., 2017), arXiv:1703.09194, equation 8; Handling the Positive-Definite
-        Constraint in the Bayesian Learning Rule (Lin et al., 2020), arXiv:2002.10060, section 3; row by row as in
+    Reference: Sticking the Landing (Roeder et al., 2017), arXiv:1703.09194; Handling the Positive-Definite
+        Constraint in the Bayesian Learning Rule (Lin et al., 2020), arXiv:2002.10060; row by row as in
         Semi-Amortized Variational Autoencoders (Kim et al., 2018), arXiv:1802.02550
     """
     loc, triangle = start.loc.detach(), start.triangle.detach()
