@@ -18,7 +18,7 @@ RATE = 0.3
 N_DRAWS = 16
 """Codes that a step looks at; half of them are mirror images of the others."""
 
-MAX_CHANGE, MAX_MOVE = 2.0, 2.0
+MAX_CHANGE, MAX_MOVE = 2.0, 10.0
 """What a step changes of a row at most: of the precision, relative to what it is, and of the mean, in standard
 deviations. Far from the posterior slopes are steep, and say little."""
 
