@@ -70,7 +70,7 @@ def tell(case: str, name: str, found: LogProbEstimate, start: float) -> None:
         pareto_shape=None if found.pareto_shape.isnan().any() else round(float(found.pareto_shape.median()), 2),
         error_of_a_row=round(float(found.error.median()), 4),
         effective_samples=round(float(found.effective_samples.median()), 2),
-        one_sample=round(float(found.one_sample.mean()), 4),
+        mean_log_weight=round(float(found.one_sample.mean()), 4),
         seconds=round(time.monotonic() - start, 1),
     )
 

@@ -49,6 +49,12 @@ def test_the_tail_of_whole_samples_is_found_and_little_drawn_towards_a_half(shap
     assert inside.tolist() == pytest.approx(by_formula, rel=0.1)
 
 
+def test_a_small_tail_is_drawn_towards_a_half():
+    shape = Tail.of(pareto(0.0, 300, 3000)).shape.mean()
+    assert tails.tail_size(300) == 51
+    assert 0.07 < float(shape) < 0.13  # 5 / 61, and a little that the fit itself is off
+
+
 def test_what_is_beyond_the_weights_that_were_drawn():
     """E[max(w - q, 0)] for the quantile q at 1 - 1/k has a formula."""
     shape, k = 0.4, 4000

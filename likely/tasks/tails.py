@@ -32,7 +32,7 @@ FORESIGHT = 10
 def heavy_from(n: int) -> float:
     """The shape above which the mean of n weights cannot be trusted: 0.7, and less where n is under 2,200.
 
-    Reference: Pareto Smoothed Importance Sampling (Vehtari et al., 2024), arXiv:1507.02646, section 3.2.4
+    Reference: Pareto Smoothed Importance Sampling (Vehtari et al., 2024), arXiv:1507.02646
     """
     return min(HEAVY, 1 - 1 / math.log10(max(n, 11)))
 
@@ -40,6 +40,11 @@ def heavy_from(n: int) -> float:
 def tail_size(n: int) -> int:
     """How many of n weights, the largest, are their tail."""
     return int(min(0.2 * n, 3 * math.sqrt(n)))
+
+
+def too_few(n: int) -> bool:
+    """Whether n weights, fewer than 100, have no tail whose shape can be told."""
+    return tail_size(n) < MIN_TAIL
 
 
 @dataclass(frozen=True)
@@ -67,12 +72,11 @@ class Tail:
     def of(cls, weights: Tensor) -> Self:
         """The tails of non-negative weights (k, n), float64.
 
-        Reference: Pareto Smoothed Importance Sampling (Vehtari et al., 2024), arXiv:1507.02646, section 3 and
-            appendix C
+        Reference: Pareto Smoothed Importance Sampling (Vehtari et al., 2024), arXiv:1507.02646
         """
         k, n = weights.shape
         size = tail_size(k)
-        if size < MIN_TAIL:
+        if too_few(k):
             unknown = weights.new_full((n,), math.nan)
             return cls(unknown, unknown, unknown, size, size / k)
         largest = weights.topk(size + 1, 0).values.flip(0)
@@ -133,7 +137,7 @@ def fitted_pareto(x: Tensor) -> tuple[Tensor, Tensor]:
     all zero has the shape minus infinity and the scale zero.
 
     Reference: A New and Efficient Estimation Method for the Generalized Pareto Distribution (Zhang & Stephens, 2009),
-        Technometrics 51(3), section 3; shape is their -k
+        Technometrics 51(3); shape is their -k
     """
     m = len(x)
     flat = x[-1] <= 0

@@ -19,7 +19,7 @@ RATE = 0.3
 N_DRAWS = 16
 """Codes that a step looks at; half of them are mirror images of the others."""
 
-MAX_CHANGE, MAX_MOVE = 2.0, 2.0
+MAX_CHANGE, MAX_MOVE = 2.0, 10.0
 """What a step changes of a row at most: of the precision, relative to what it is, and of the mean, in standard
 deviations. Far from the posterior slopes are steep, and say little."""
 
@@ -109,8 +109,8 @@ def nearest_normal(log_joint: LogJoint, start: Full) -> Full:
     Returns:
         The normals, over codes (batch, z_size), without gradients.
 
-    Reference: Sticking the Landing (Roeder et al., 2017), arXiv:1703.09194, equation 8; Handling the Positive-Definite
-        Constraint in the Bayesian Learning Rule (Lin et al., 2020), arXiv:2002.10060, section 3; row by row as in
+    Reference: Sticking the Landing (Roeder et al., 2017), arXiv:1703.09194; Handling the Positive-Definite
+        Constraint in the Bayesian Learning Rule (Lin et al., 2020), arXiv:2002.10060; row by row as in
         Semi-Amortized Variational Autoencoders (Kim et al., 2018), arXiv:1802.02550
     """
     loc, triangle = start.loc.detach(), start.triangle.detach()
