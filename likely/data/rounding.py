@@ -32,9 +32,11 @@ def is_exact(values: np.ndarray) -> np.ndarray:
 
 
 def is_same(values: np.ndarray, other: float) -> np.ndarray:
-    """Which float64 numbers are the same as another one, but for rounding in the precision that both are of."""
+    """Which float64 numbers are the same as another one, but for rounding by whoever wrote them, in single precision.
+
+    Two whole numbers are the same only where they are equal.
+    """
     one = np.array([other])
-    single = is_single(values) & bool(is_single(one)[0])
-    near = np.where(single, is_near(values, one, single=True), is_near(values, one))
-    same: np.ndarray = (values == other) | (near & ~(is_exact(values) & bool(is_exact(one)[0])))
+    whole = is_exact(values) & bool(is_exact(one)[0])
+    same: np.ndarray = (values == other) | (is_near(values, one, single=True) & ~whole)
     return same
