@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal, kl_divergence
 
+from likely.rng import stream
 from likely.variational import refinement
 from likely.variational.posteriors import Full
 from likely.variational.refinement import nearest_normal
@@ -29,9 +30,14 @@ def near(target: MultivariateNormal, away: float, width: float) -> Full:
     return Full(target.mean + away * scale, torch.diag_embed(width * scale))
 
 
+def normal_near(log_joint, start: Full, seed: int = 0) -> Full:
+    with stream("test", seed):
+        return nearest_normal(log_joint, start)
+
+
 def fitted(target: MultivariateNormal, start: Full, seed: int = 0) -> MultivariateNormal:
     with torch.enable_grad():
-        found = nearest_normal(target.log_prob, start, torch.Generator().manual_seed(seed))
+        found = normal_near(target.log_prob, start, seed)
     assert not found.loc.requires_grad
     return MultivariateNormal(found.loc, scale_tril=found.triangle)
 
@@ -68,7 +74,7 @@ def test_slopes_that_are_no_numbers_move_nothing():
         return torch.cat([wild, target.log_prob(z)[:, 2:]], 1)
 
     with torch.enable_grad():
-        found = nearest_normal(log_joint, near(target, 1.0, 0.5), torch.Generator().manual_seed(0))
+        found = normal_near(log_joint, near(target, 1.0, 0.5))
     assert found.loc.isfinite().all()
     assert found.triangle.isfinite().all()
     assert (found.triangle.diagonal(dim1=1, dim2=2) > 0).all()
@@ -87,6 +93,6 @@ def test_memory_is_bounded_and_pieces_change_nothing(monkeypatch):
         return target.log_prob(z)
 
     with torch.enable_grad():
-        found = nearest_normal(log_joint, start, torch.Generator().manual_seed(0))
+        found = normal_near(log_joint, start)
     torch.testing.assert_close(found.loc, whole.mean)
     assert max(seen) <= 20
