@@ -5,7 +5,9 @@ therefore judged among calibration rows that show as much:
 
 1. those with the very same gaps, where there are `ENOUGH` of them: so rates hold for each pattern of gaps;
 2. else those that show all that it shows, masked alike: at most `MOST`, and at least `ENOUGH` or half of all;
-3. else the `ENOUGH` that share most cells with it, each compared with it by the cells that both show.
+3. else the `ENOUGH` that share most cells with it, each compared with it by the cells that both show. The share of
+   these that are as strange is no p-value yet, since it tells less where less is shared: it is held against that of
+   `N_SHARES` calibration rows, each beside the others.
 
 Which cells are missing is evidence of its own: a pattern of gaps that few rows of the fit had is rare.
 """
@@ -31,6 +33,9 @@ MOST = 499
 
 MAX_KEPT = 1_999
 """Calibration rows that are kept to be masked."""
+
+N_SHARES = 199
+"""Calibration rows that tell what share of others is as strange as an ordinary row, by the cells that both show."""
 
 PAIRED_AT_ONCE = 32
 """Rows that are compared one by one are so many at once."""
@@ -148,30 +153,59 @@ class Gaps:
     def _by_shared_cells(
         self, key: str, shows: np.ndarray, x: Tensor, condition: Tensor | None, judge: Judge
     ) -> np.ndarray:
-        """Each row beside those that share most cells with it, by the cells that both show."""
-        both = self.shown & shows
+        """Where each row's `_share_as_strange` stands among those of calibration rows, each beside the others."""
+        everybody = np.arange(len(self.x))
+        own = self._share_as_strange(self._masked_for(key, shows, everybody, judge), x, condition, judge)
+        return rank(np.sort(-self._shares(x.dtype, judge)), -own)
+
+    def _shares(self, dtype: torch.dtype, judge: Judge) -> np.ndarray:
+        """`_share_as_strange` of calibration rows, each beside the others: (at most `N_SHARES`,)."""
+        if ("shares", dtype) not in self._masked:
+            found = []
+            for i in range(min(N_SHARES, len(self.x))):
+                others = np.delete(np.arange(len(self.x)), i)
+                one, given = self.x[[i]].to(dtype), None if self.condition is None else self.condition[[i]]
+                found.append(
+                    self._share_as_strange(self._masked_for("", self.shown[i], others, judge), one, given, judge)
+                )
+            self._masked["shares", dtype] = np.concatenate(found)
+        return self._masked["shares", dtype]
+
+    def _masked_for(self, key: str, shows: np.ndarray, rows: np.ndarray, judge: Judge) -> tuple[np.ndarray, np.ndarray]:
+        """Of those rows that share most cells with what a row `shows`, the cells and the surprise of them alone."""
+        both = self.shown[rows] & shows
         nearest = np.argsort(-both.sum(1), kind="stable")[:ENOUGH]
         nearest = nearest[both[nearest].any(1)]
-        if not len(nearest):
+        cells = both[nearest]
+        return cells, self._masked_alike((key, self.x.dtype) if key else None, rows[nearest], cells, judge)
+
+    def _share_as_strange(
+        self, masked: tuple[np.ndarray, np.ndarray], x: Tensor, condition: Tensor | None, judge: Judge
+    ) -> np.ndarray:
+        """The share of rows that are at least as strange as each of x by the cells that both show: (m,)."""
+        cells, theirs = masked
+        if not len(cells):
             return np.ones(len(x))
-        theirs = self._masked_alike((key, x.dtype), nearest, both[nearest], judge)
-        masks = torch.from_numpy(both[nearest]).view(-1, *x.shape[1:])
+        masks = torch.from_numpy(cells).view(-1, *x.shape[1:])
         pieces = []
         for ids in torch.arange(len(x)).split(PAIRED_AT_ONCE):
             rows = x[ids].unsqueeze(1).where(masks, torch.nan).flatten(0, 1)
             own = judge(rows, None if condition is None else condition[ids].repeat_interleave(len(masks), 0))
-            pieces.append((theirs >= own.reshape(len(ids), -1)).sum(1))
-        return np.asarray((1 + np.concatenate(pieces)) / (len(theirs) + 1))
+            pieces.append((theirs >= own.reshape(len(ids), -1)).mean(1))
+        return np.concatenate(pieces)
 
     def _masked_alike(self, cached: Any, rows: np.ndarray, shows: np.ndarray, judge: Judge) -> np.ndarray:
         """Surprises of calibration rows of which nothing is seen but the cells that `shows` (k or 1, values)."""
-        if cached not in self._masked:
-            x = self.x[torch.from_numpy(rows)]
-            mask = torch.from_numpy(shows).view(-1, *x.shape[1:])
-            condition = None if self.condition is None else self.condition[torch.from_numpy(rows)]
-            found = judge(x.where(mask, torch.nan), condition)
-            self._masked[cached] = np.where(np.isinf(self.surprises[rows]), math.inf, found)
-        return self._masked[cached]
+        if cached is not None and cached in self._masked:
+            return self._masked[cached]
+        x = self.x[torch.from_numpy(rows)]
+        mask = torch.from_numpy(shows).view(-1, *x.shape[1:])
+        condition = None if self.condition is None else self.condition[torch.from_numpy(rows)]
+        judged = judge(x.where(mask, torch.nan), condition)
+        found = np.where(np.isinf(self.surprises[rows]), math.inf, judged)
+        if cached is not None:
+            self._masked[cached] = found
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """All but the rows."""

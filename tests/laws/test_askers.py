@@ -148,7 +148,9 @@ def test_a_fitted_directory_answers_on_a_gpu_as_on_a_cpu(name, rows, tmp_path):
     likely.fit(name, rows, train=BRIEFLY).save(tmp_path / name)
     here, there = likely.load(tmp_path / name), likely.load(tmp_path / name, device="cuda")
     np.testing.assert_allclose(there.score(rows).surprise, here.score(rows).surprise, rtol=1e-3, atol=1e-3)
-    np.testing.assert_allclose(there.score(rows).p_value, here.score(rows).p_value, atol=0.02)
+    # The rows that calibrate are among them: rounding decides which of two equal ones is the stranger.
+    one = 1 / (len(here.calibration.surprises) + 1)
+    np.testing.assert_allclose(there.score(rows).p_value, here.score(rows).p_value, atol=1.01 * one)
     drawn, same = np.asarray(there.sample(20), float), np.asarray(here.sample(20), float)
     np.testing.assert_allclose(drawn, same, rtol=1e-3, atol=1e-3)
 

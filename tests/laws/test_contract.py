@@ -20,6 +20,7 @@ from likely.contract import (
     Sampler,
 )
 from likely.registry import MODELS, Spec, model_class
+from likely.rng import stream
 from tests.zoo import CONDITIONAL, EVERY, ZOO, with_capability
 
 ANSWERS = {
@@ -43,8 +44,8 @@ def codes(model: Model, n: int) -> torch.Tensor:
 def answer(
     name: str, capability: type, x: torch.Tensor, condition: torch.Tensor | None, model: Model | None = None
 ) -> torch.Tensor:
-    torch.manual_seed(7)
-    return ANSWERS[capability](model or EVERY[name].model(), x, condition)
+    with stream("test"):
+        return ANSWERS[capability](model or EVERY[name].model(), x, condition)
 
 
 def many(rows: torch.Tensor | None, n: int) -> torch.Tensor | None:
