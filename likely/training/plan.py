@@ -38,7 +38,8 @@ BFLOAT16_WORK = {"cpu": 200_000_000, "cuda": 10_000_000_000}
 
 On a CPU with AMX it was 1.03 to 3.3 times as fast as float32 for all of 17 models above that, and 0.5 to 1.7 times for
 those below, where casts and small operations take the time. With AVX512_BF16 alone it was 0.4 to 0.9 times as fast for
-models of any size, and without that 0.25 to 0.5 times.
+models of any size, and without that 0.25 to 0.5 times. On a GPU smaller steps are as long as it takes to launch their
+kernels, of which casts make more; that number is reckoned, not measured.
 """
 
 
