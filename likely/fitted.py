@@ -330,7 +330,8 @@ class Fitted:
 
     def _p_values(self, judged: Judged, n_samples: int | None) -> tuple[np.ndarray, dict[int, str]]:
         """(n,) p-values, and by row why, where that is not its surprise alone."""
-        reasons = {int(row): NOT_FINITE for row in np.flatnonzero(np.isinf(judged.surprise))}
+        odd = np.flatnonzero(np.isinf(judged.surprise))
+        reasons = {int(row): self._not_finite_told(judged.x[row]) for row in odd}
         reasons |= judged.unseen.reasons()
         if self.calibration is None:
             return np.full(len(judged.surprise), np.nan), reasons
@@ -347,13 +348,21 @@ class Fitted:
             reasons[int(ids[row])] = self._gaps_told(judged.x[ids[row]], gaps.usual, key)
         return p, reasons
 
-    def _gaps_told(self, x: Tensor, usual: Usual, key: str) -> str:
-        gone = x.flatten().isnan().tolist()
+    def _columns_told(self, which: Tensor) -> str:
+        """The columns of some values of a row (*x_shape) in words, or how many values they are; empty for none."""
+        chosen = which.flatten().tolist()
         names = [column.name for column in self.schema.columns for _ in range(column.width)]
-        lacks = list(dict.fromkeys(itertools.compress(names, gone)))
-        what = f"lacks {', '.join(lacks[:5])}" + (f" and {len(lacks) - 5} more" if len(lacks) > 5 else "")
-        if not lacks:
-            what = f"lacks {sum(gone)} of {len(gone)} values"
+        listed = list(dict.fromkeys(itertools.compress(names, chosen)))
+        if listed:
+            return ", ".join(listed[:5]) + (f" and {len(listed) - 5} more" if len(listed) > 5 else "")
+        return f"{sum(chosen)} of {len(chosen)} values" if any(chosen) else ""
+
+    def _not_finite_told(self, x: Tensor) -> str:
+        beyond = self._columns_told(x.isinf())
+        return f"{beyond}: beyond all numbers that the model can hold" if beyond else NOT_FINITE
+
+    def _gaps_told(self, x: Tensor, usual: Usual, key: str) -> str:
+        what = f"lacks {self._columns_told(x.isnan()) or 'nothing'}"
         return f"{what}, as {usual.counts.get(key, 'no more than one')} of {usual.n_rows:,} rows at fit did"
 
     # What it makes of rows.
