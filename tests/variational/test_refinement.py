@@ -36,7 +36,9 @@ def fitted(target: MultivariateNormal, start: Full, seed: int = 0) -> Multivaria
     return MultivariateNormal(found.loc, scale_tril=found.triangle)
 
 
-@pytest.mark.parametrize(("away", "width"), [(0.0, 1.0), (3.0, 0.3), (-2.0, 4.0), (20.0, 1.0), (0.0, 30.0), (10.0, 5.0)])
+@pytest.mark.parametrize(
+    ("away", "width"), [(0.0, 1.0), (3.0, 0.3), (-2.0, 4.0), (20.0, 1.0), (0.0, 30.0), (10.0, 5.0)]
+)
 def test_a_normal_posterior_is_found_whatever_its_width(away, width):
     target = targets()
     start = near(target, away, width)
