@@ -38,7 +38,7 @@ def test_it_finds_log_p_with_errors_as_large_as_they_say():
     model = linear()
     x = rows(model)
     log_p = exact(model, x)
-    found = [annealed_estimate(model, x, annealing=Annealing(24, 120, 5), seed=i) for i in range(25)]
+    found = [annealed_estimate(model, x, annealing=Annealing(24, 120, 5), seed=i) for i in range(16)]
     scores = torch.stack([(one.log_prob - log_p) / one.error for one in found])
     assert abs(float(scores.mean())) < 0.6
     assert 0.7 < scores.std() < 1.35
@@ -71,6 +71,14 @@ def test_more_steps_leave_less_error():
         float(annealed_estimate(model, rows(model), annealing=Annealing(24, n, 5)).error.mean()) for n in (20, 400)
     ]
     assert errors[1] < errors[0] / 2
+
+
+def test_a_narrow_posterior_is_reached_in_few_steps():
+    """Most temperatures go where the likelihood begins to count: evenly spread, chains end hundreds of nats below."""
+    model = linear(scale=0.1)
+    x = rows(model)
+    found = annealed_estimate(model, x, annealing=Annealing(24, 200, 5))
+    assert (exact(model, x) - found.one_sample).mean() < 3
 
 
 def test_step_sizes_find_a_narrow_posterior_and_a_wide_one(monkeypatch):
@@ -151,7 +159,7 @@ def test_annealing_importance_samples_and_quadrature_agree(name):
     exact = quadrature(model, x, tolerance=1e-6)
     plan = Annealing(32, 80, 1)
     annealed = [annealed_estimate(model, x, annealing=plan, seed=i) for i in range(10)]
-    sampled = [importance_estimate(model, x, n_samples=500, seed=i) for i in range(10, 24)]
+    sampled = [importance_estimate(model, x, n_samples=500, seed=i) for i in range(10, 18)]
     for found in (annealed, sampled):
         scores = torch.tensor([(one.mean - float(exact.mean())) / one.mean_error for one in found])
         assert abs(float(scores.mean())) < 1.2

@@ -15,8 +15,8 @@ from likely.tasks.importance import LogProbEstimate, estimated, joined
 CODES_AT_ONCE = 2048
 """So many (chain, row) pairs move at a time."""
 
-STEEPNESS = 4.0
-"""Of the sigmoid that temperatures follow: slow at both ends, where the distribution changes most."""
+POWER = 4
+"""Of the curve that temperatures follow: a posterior changes most where the likelihood begins to count."""
 
 FIRST_STEP = 0.5
 ACCEPTANCE = 0.65
@@ -57,9 +57,11 @@ class Annealing:
         return (self.n_chains + self.n_pilots) * (1 + (self.n_temperatures - 1) * self.n_leapfrog)
 
     def temperatures(self) -> list[float]:
-        """From 0 to 1, along a sigmoid."""
-        places = [math.tanh(STEEPNESS / 2 * (2 * i / self.n_temperatures - 1)) for i in range(self.n_temperatures + 1)]
-        return [(place - places[0]) / (places[-1] - places[0]) for place in places]
+        """From 0 to 1.
+
+        Reference: Marginal Likelihood Estimation via Power Posteriors (Friel & Pettitt, 2008)
+        """
+        return [(i / self.n_temperatures) ** POWER for i in range(self.n_temperatures + 1)]
 
 
 def annealed_estimate(
