@@ -179,7 +179,8 @@ def prepare(
     spec = Spec(given.name, **{**given.arguments, **(arguments or {})}).resolve()
     spec.check()
     split, calibrate = choose_split(source, train.seed, _calibration_of(spec, calibrate), test)
-    schema = infer_schema(source, binarize=binarize, ids=taught(spec, split))
+    # A value that only validation rows hold would else outweigh all others in every choice.
+    schema = infer_schema(source, binarize=binarize, ids=np.union1d(split.train, split.validation))
     spec, chosen = completed(spec, schema)
     recipe = Recipe(spec, source, schema, train, _condition_rows(given, spec, source, schema, condition))
     check_fits(spec, schema)
@@ -187,12 +188,6 @@ def prepare(
         check_augmentation(spec, schema, source)
         chosen = [*chosen, f"training rows are augmented: {', '.join(map(str, source.augmentation))}"]
     return Plan(recipe, split, calibrate, test, tuple(chosen))
-
-
-def taught(spec: Spec, split: Split) -> np.ndarray:
-    """Ids of the rows that a model learns from: closed forms choose nothing, so that validation rows teach as well."""
-    closed = issubclass(model_class(spec.name), ClosedFormFitted)
-    return np.union1d(split.train, split.validation) if closed else split.train
 
 
 def _calibration_of(spec: Spec, calibrate: Calibrate) -> Calibrate:

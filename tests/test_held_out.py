@@ -30,14 +30,14 @@ def test_rows_that_are_held_out_change_nothing_that_was_learned():
     taught = X[np.union1d(split.train, split.validation)]
     np.testing.assert_allclose(plain.schema.locations, taught.mean(0))
     np.testing.assert_allclose(plain.schema.scales, taught.std(0))
-    descent = likely.fit("autoencoder", X, train=QUICK)
-    np.testing.assert_allclose(descent.schema.scales, X[split.train].std(0))
+    descent = likely.fit("autoencoder", spoiled, train=QUICK)
+    np.testing.assert_allclose(descent.schema.scales, taught.std(0))
 
 
 def test_categories_levels_ranges_and_constants_are_those_of_training_rows():
     n, split = 400, split_of(400)
     frame = pd.DataFrame({"x": np.arange(400.0) % 7, "c": np.where(np.arange(n) % 2, "a", "b"), "k": 1.0})
-    at = int(split.calibration[0]), int(split.test[0]), int(split.validation[0])
+    at = int(split.calibration[0]), int(split.test[0]), int(split.test[1])
     frame.loc[at[0], "c"], frame.loc[at[1], "k"], frame.loc[at[2], "c"] = "held out", 2.0, "held out, too"
     with pytest.warns(UserWarning, match="k"):
         fitted = likely.fit("autoencoder", frame, train=QUICK)
@@ -60,7 +60,7 @@ def test_labels_that_no_training_row_has_are_held_out_as_well():
     n, split = 400, split_of(400)
     frame = pd.DataFrame({"x": np.random.default_rng(0).normal(size=n), "y": np.zeros(n, int)})
     frame.loc[::2, "y"] = 1
-    frame.loc[split.validation[:2], "y"] = 2
+    frame.loc[split.calibration[:2], "y"] = 2
     fitted = likely.fit("vae", frame, label="y", condition="label", train=QUICK, z_size=1)
     assert fitted.schema.classes == ("0", "1")
 

@@ -113,12 +113,12 @@ class Job:
     def run(self) -> None:
         """Reads, trains, evaluates and writes, saying so."""
         from likely.data import describe, open_source
-        from likely.fitting import carry_out, taught
+        from likely.fitting import carry_out
         from likely.persistence import Checkpoints
 
         opened = open_source(self.source, **self.opening)
         plan = self._prepared(opened)
-        description = describe(opened, plan.recipe.schema, n_learned=len(taught(plan.recipe.spec, plan.split)))
+        description = describe(opened, plan.recipe.schema, n_learned=len(plan.split.train) + len(plan.split.validation))
         self._show_plan(plan, description)
         store = Checkpoints(self.place.partial)
         with self.place.held(), progress("training") as bar:
