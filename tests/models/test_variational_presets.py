@@ -93,7 +93,8 @@ def slack(name: str, case: str) -> float:
     with torch.random.fork_rng():
         torch.manual_seed(2)  # the same rows for all
         x = CASES[case][1]()[:150]
-    z, log_weight = (each.float() for each in grid(121, 7.0))
+    z, log_area = (each.float() for each in grid(121, 7.0))
+    log_weight = log_area + model.log_prior(z)
     observation = model.observe(z)
     exact = [(observation.log_prob(row.expand(len(z), -1)) + log_weight).logsumexp(0) for row in x]
     found = torch.stack(exact).mean().item() - bound(model, x)
