@@ -239,7 +239,10 @@ def carry_out(
     known = survey(recipe, split)
     fitted.learned = known.learned
     if plan.calibrate == "held-out":
-        fitted.calibrate(Subset(recipe.source, _some(fitted.model, split.calibration, recipe.config.seed)), known.usual)
+        ids = split.calibration
+        if recipe.condition is not None:  # a label that was never taught is no condition
+            ids = ids[recipe.condition[torch.from_numpy(ids)].any(1).numpy()]
+        fitted.calibrate(Subset(recipe.source, _some(fitted.model, ids, recipe.config.seed)), known.usual)
     fitted.info |= _info(plan, fitted.history)
     augment = [to_json(part, name="augment") for part in recipe.source.augmentation]
     fitted.info["data"]["options"] = None if options is None else {**options, "augment": augment}
