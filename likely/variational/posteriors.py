@@ -80,13 +80,17 @@ class Full(Gaussian):
     def draw(self, noise: Tensor) -> tuple[Tensor, Tensor]:
         """As `Gaussian.draw`."""
         with torch.autocast(noise.device.type, enabled=False):  # log q is that of this draw, not of one near by
-            z = self.loc + (self.triangle @ noise.unsqueeze(-1)).squeeze(-1)
+            # All draws of a row in one product: a factor for each draw would be copied as often.
+            z = self.loc + (self.triangle @ noise.permute(1, 2, 0)).permute(2, 0, 1)
         return z, -0.5 * (noise.square().sum(-1) + LOG_TWO_PI * noise.shape[-1]) - self.log_det
 
     def log_prob(self, z: Tensor) -> Tensor:
         """As `Gaussian.log_prob`."""
-        whitened = torch.linalg.solve_triangular(self.triangle, (z - self.loc).unsqueeze(-1), upper=False)
-        return -0.5 * (whitened.square().sum((-1, -2)) + LOG_TWO_PI * z.shape[-1]) - self.log_det
+        away = z - self.loc
+        columns = away.reshape(-1, *self.loc.shape).permute(1, 2, 0)
+        whitened = torch.linalg.solve_triangular(self.triangle, columns, upper=False)
+        squares = whitened.square().sum(1).T.reshape(away.shape[:-1])
+        return -0.5 * (squares + LOG_TWO_PI * z.shape[-1]) - self.log_det
 
     def rates(self) -> Tensor:
         """As `Gaussian.rates`: all in one part, as correlated values share their nats."""

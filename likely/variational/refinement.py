@@ -131,11 +131,11 @@ def _slopes(log_joint: LogJoint, loc: Tensor, triangle: Tensor, noise: Tensor) -
     k, size = len(noise), max(1, MAX_ROWS_AT_ONCE // len(loc))
     move, change = torch.zeros_like(loc), torch.zeros_like(triangle)
     for e in noise.split(size):
-        z = (loc + (triangle @ e.unsqueeze(3)).squeeze(3)).requires_grad_()
+        z = (loc + (triangle @ e.permute(1, 2, 0)).permute(2, 0, 1)).requires_grad_()
         (slope,) = torch.autograd.grad(log_joint(z).sum(), z)
         # Far out a decoder may overflow.
         slope = slope.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).clamp(-STEEPEST, STEEPEST)
-        g = (slope.unsqueeze(2) @ triangle).squeeze(2) + e  # that of -log q(z) is e, in units of q
+        g = torch.einsum("kbi,bij->kbj", slope, triangle) + e  # that of -log q(z) is e, in units of q
         move += g.sum(0) / k
         change -= torch.einsum("kbi,kbj->bij", g, e.expand_as(g)) / k
     return move, (change + change.mT) / 2
