@@ -2,7 +2,8 @@
 
 The order is always the same: write, fsync the file, rename, fsync the directory. What is written first has a hidden
 name beside its place, `.NAME.tmp-PID-...`, so that a rename is enough; while a directory is replaced the old one
-stands beside it as `.NAME.likely-old`. Errors of the system become one line that names the path and what mends it.
+stands beside it as `.NAME.likely-old`. Who replaces one directory does so in turn (`likely.locks`). Errors of the
+system become one line that names the path and what mends it.
 """
 
 import contextlib
@@ -10,10 +11,12 @@ import errno
 import os
 import secrets
 import shutil
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 from likely.errors import UserError
+from likely.locks import close, in_turn, mark_live, remove_dead
 
 MENDS = {
     errno.ENOSPC: "free some space there, or choose another place",
@@ -40,12 +43,16 @@ def write_file(path: str | os.PathLike[str], data: bytes) -> None:
     with _in_one_line(path):
         make_directory(path.parent)
         try:
-            create(temporary, data)
-            os.replace(temporary, path)
+            descriptor = _new_live(temporary)
+            try:
+                _write(descriptor, data)
+                os.replace(temporary, path)
+            finally:
+                close(descriptor)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        sync(path.parent)
+    _confirm(path)
 
 
 @contextlib.contextmanager
@@ -66,21 +73,22 @@ def new_directory(path: str | os.PathLike[str], *, overwrite: bool = False) -> I
     path = Path(path)
     temporary = _beside(path)
     with _in_one_line(path):
-        recover(path)
-        _check_place(path, overwrite)
         make_directory(path.parent)
+        with in_turn(path.parent):
+            recover(path)
+            _check_place(path, overwrite)
         try:
             os.mkdir(temporary)
             yield temporary
             for entry in temporary.iterdir():
                 sync(entry)
             sync(temporary)
-            _set_in_place(temporary, path)
+            with in_turn(path.parent):
+                _check_place(path, overwrite)  # somebody else may have been faster
+                _set_in_place(temporary, path)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
-        # What is gained is safe by now; a crash from here on leaves only the old one to be deleted.
-        shutil.rmtree(_aside(path), ignore_errors=True)
 
 
 def standing(path: str | os.PathLike[str]) -> Path:
@@ -107,12 +115,9 @@ def recover(path: str | os.PathLike[str]) -> None:
 
 def create(path: Path, data: bytes) -> None:
     """Writes a new file and waits until the disk has it. For a name that nobody else reads yet."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    descriptor = _new(path)
     try:
-        left = memoryview(data)
-        while left:
-            left = left[os.write(descriptor, left) :]
-        os.fsync(descriptor)
+        _write(descriptor, data)
     finally:
         os.close(descriptor)
 
@@ -136,6 +141,40 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def sweep(directory: Path) -> None:
+    """Removes what writes that were killed left in a directory, and nothing that is being written."""
+    for left in directory.glob(".*"):
+        if is_temporary(left.name):
+            remove_dead(left)
+
+
+def _new(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+
+
+def _new_live(path: Path) -> int:
+    """A new file that no `sweep` takes for one that was left behind."""
+    while not mark_live(descriptor := _new(path)):
+        close(descriptor)
+    return descriptor
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[os.write(descriptor, left) :]
+    os.fsync(descriptor)
+
+
+def _confirm(path: Path) -> None:
+    """Waits until the disk knows that something new stands at `path`; it stands there even if the disk refuses."""
+    try:
+        sync(path.parent)
+    except OSError as error:
+        reason = error.strerror or error
+        warnings.warn(f"{path} is written, but may be lost if the power fails now: {reason}", stacklevel=2)
+
+
 def _check_place(path: Path, overwrite: bool) -> None:
     if not os.path.lexists(path):
         return
@@ -153,7 +192,11 @@ def _set_in_place(temporary: Path, path: Path) -> None:
     except BaseException:
         recover(path)
         raise
-    sync(path.parent)
+    # What is gained stands by now; a crash from here on leaves only the old one to be deleted.
+    try:
+        _confirm(path)
+    finally:
+        shutil.rmtree(_aside(path), ignore_errors=True)
 
 
 def _beside(path: Path) -> Path:

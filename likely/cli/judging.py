@@ -105,7 +105,7 @@ def report(
     if output is not None:
         check_output(output, (".html",))
     fitted = opened(directory, device)
-    fitted.history = _history(directory)
+    fitted.history = read_history(directory)
     court = _court(fitted, directory, source, label)
     assessment = _assessed(fitted, court, as_names(compare))
     rate = as_rate(None, fitted.info)
@@ -169,7 +169,7 @@ def _learned(fitted: "Fitted", court: Court) -> "Source | None":
     return None
 
 
-def _history(directory: str) -> "History":
+def read_history(directory: str) -> "History":
     """The training as history.csv has it; empty where that cannot be read."""
     from likely.training import History
 

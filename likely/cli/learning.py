@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from likely.data import Description
     from likely.data import Source as DataSource
     from likely.data.split import Split
-    from likely.evaluation import Assessment
     from likely.fitted import Fitted
     from likely.fitting import Plan
     from likely.training import Progress, TrainConfig
@@ -70,8 +70,9 @@ def fit(
 ) -> None:
     """Learn a model of data and write it with its report.
 
-    Says what it saw and chose, shows progress, judges the model by rows that it never saw, and names the next
-    commands. Interrupted, it keeps the state of the run in DIR.partial, for --resume.
+    Says what it saw and chose, shows progress, saves the model, judges it by rows that it never saw, and names the
+    next commands. Interrupted, it keeps the state of the run in DIR.partial, or the model that is trained, for
+    --resume.
     """
     place = Place(Path(os.path.abspath(out)), out.rstrip("/") or out, overwrite=overwrite, resume=resume)
     if place.settled():
@@ -91,10 +92,22 @@ def fit(
     opening = {"label": label, "drop": tuple(drop or ()), "size": as_size(size), "channels": channels}
     opening |= {"patch": as_patch(patch), "augment": as_augment(augment)}
     job = Job(place, spec, source, config, opening, condition, binarize, as_rate(false_alarm_rate, {}))
-    try:
-        job.run()
-    except KeyboardInterrupt:
-        raise Interrupted(place.interrupted(context.find_root().obj)) from None
+    args = context.find_root().obj
+    with place.held():
+        if place.settled():  # a run that was there a moment ago may have ended
+            return
+        place.begin()
+        try:
+            trained = job.train_again() if place.trained else job.train()
+        except KeyboardInterrupt:
+            raise Interrupted(place.interrupted(args)) from None
+        try:
+            job.evaluate(trained)
+        except KeyboardInterrupt:
+            raise Interrupted(place.interrupted_later(args)) from None
+        except Exception:
+            warnings.warn(place.kept, stacklevel=1)
+            raise
 
 
 @dataclass(frozen=True)
@@ -110,27 +123,49 @@ class Job:
     binarize: bool
     false_alarm_rate: float
 
-    def run(self) -> None:
-        """Reads, trains, evaluates and writes, saying so."""
+    def train(self) -> "Trained":
+        """Reads, trains and saves, saying so."""
         from likely.data import describe, open_source
         from likely.fitting import carry_out
         from likely.persistence import Checkpoints
 
         opened = open_source(self.source, **self.opening)
         plan = self._prepared(opened)
-        description = describe(opened, plan.recipe.schema, n_learned=len(plan.split.train) + len(plan.split.validation))
+        description = describe(opened, plan.recipe.schema, n_learned=_n_learned(plan.split))
         self._show_plan(plan, description)
         store = Checkpoints(self.place.partial)
-        with self.place.held(), progress("training") as bar:
-            if not self.place.resume:
-                store.clear()
+        if not self.place.resume:
+            store.clear()
+        with progress("training") as bar:
             fitted = carry_out(plan, self.opening, store=store, on_progress=Teller(bar))
-        self._finish(fitted, opened, plan.split, description)
+        fitted.info["false_alarm_rate"] = self.false_alarm_rate
+        extras = {"history.csv": fitted.history.to_csv().encode()}
+        fitted.save(self.place.path, extras=extras, overwrite=self.place.overwrite)
         store.clear()
+        _show_training(fitted)
+        return Trained(fitted, opened, plan.split, description)
+
+    def train_again(self) -> "Trained":
+        """What `train` gave in an earlier process, whose evaluation did not come to its end."""
+        from likely.cli.judging import read_history
+        from likely.cli.options import opened as open_model
+        from likely.data import describe, open_source
+        from likely.persistence import Checkpoints
+        from likely.reopening import split_again
+
+        fitted = open_model(str(self.place.path), self.config.device)
+        fitted.history = read_history(str(self.place.path))
+        opened = open_source(self.source, **self.opening)
+        split = split_again(fitted.info, opened)
+        if split is None:
+            raise UserError(
+                f"{self.source} is not, or no more, the data that {self.place.typed} learned; judge it by "
+                f"the rows of that data: likely evaluate {self.place.typed}"
+            )
+        Checkpoints(self.place.partial).clear()
+        return Trained(fitted, opened, split, describe(opened, fitted.schema, n_learned=_n_learned(split)))
 
     def _prepared(self, opened: "DataSource") -> "Plan":
-        import warnings
-
         from likely.cli.watched import watched
         from likely.fitting import prepare
 
@@ -157,42 +192,42 @@ class Job:
         title(f"Model: {' '.join([self.spec.name, *(f'{k}={v}' for k, v in self.spec.arguments.items())])}")
         facts([(name, text) for name, text in told.items() if text])
 
-    def _finish(self, fitted: "Fitted", opened: "DataSource", split: "Split", description: "Description") -> None:
+    def evaluate(self, trained: "Trained") -> None:
+        """Judges what was trained by the test rows, says so, and writes the files that tell of it."""
         from likely.cli import results
+        from likely.cli.card import model_card
         from likely.data.subset import Subset
 
-        _show_training(fitted)
-        fitted.info["false_alarm_rate"] = self.false_alarm_rate
+        fitted, opened, split, where = trained.fitted, trained.opened, trained.split, self.place.typed
         assessment = results.assessed(fitted, Subset(opened, split.test), Subset(opened, split.train))
-        self._save(fitted, self._extras(fitted, opened, split, description, assessment))
+        self._add("metrics.json", results.metrics_of(assessment))
+        self._add("README.md", model_card(fitted, trained.description, assessment, where))
+        rate = as_rate(None, fitted.info)
+        self._add("report.html", results.report_of(fitted, opened, split.train, split.test, assessment, where, rate))
         results.show(assessment)
-        for note in _notes(fitted, self.false_alarm_rate):
+        for note in _notes(fitted, rate):
             print(f"\nNote: {note}")
-        results.show_files(self.place.typed)
-        results.show_next(results.next_commands(fitted, self.place.typed, self.source))
+        results.show_files(where)
+        results.show_next(results.next_commands(fitted, where, self.source))
 
-    def _extras(
-        self,
-        fitted: "Fitted",
-        opened: "DataSource",
-        split: "Split",
-        description: "Description",
-        assessment: "Assessment",
-    ) -> dict[str, bytes]:
-        """The files that tell about the model."""
-        from likely.cli.card import model_card
-        from likely.cli.results import metrics_of, report_of
+    def _add(self, name: str, data: bytes) -> None:
+        from likely.persistence import add_extra
 
-        where, rate = self.place.typed, self.false_alarm_rate
-        return {
-            "metrics.json": metrics_of(assessment),
-            "history.csv": fitted.history.to_csv().encode(),
-            "README.md": model_card(fitted, description, assessment, where),
-            "report.html": report_of(fitted, opened, split.train, split.test, assessment, where, rate),
-        }
+        add_extra(self.place.path, name, data)
 
-    def _save(self, fitted: "Fitted", extras: dict[str, bytes]) -> None:
-        fitted.save(self.place.path, extras=extras, overwrite=self.place.overwrite)
+
+@dataclass(frozen=True)
+class Trained:
+    """A model that stands in its place, and the data that it learned."""
+
+    fitted: "Fitted"
+    opened: "DataSource"
+    split: "Split"
+    description: "Description"
+
+
+def _n_learned(split: "Split") -> int:
+    return len(split.train) + len(split.validation)
 
 
 def _notes(fitted: "Fitted", false_alarm_rate: float) -> list[str]:

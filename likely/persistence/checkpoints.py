@@ -12,7 +12,7 @@ import safetensors.torch
 from torch import Tensor
 
 from likely.errors import ModelFileError
-from likely.files import is_temporary, write_file
+from likely.files import sweep, write_file
 from likely.persistence.reading import Directory, parse_json
 from likely.persistence.weights import apart, read_header
 
@@ -41,7 +41,7 @@ class Checkpoints:
             state: anything that JSON can say, NaN and infinity too: a run may have met them.
         """
         metadata = {"state": json.dumps(state), "sha256": NO_SEAL.decode()}
-        self._sweep()
+        sweep(self.directory)
         write_file(self.directory / NAME, _sealed(safetensors.torch.save(apart(tensors), metadata)))
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
@@ -64,15 +64,9 @@ class Checkpoints:
     def clear(self) -> None:
         """Removes the directory, if it holds nothing but what `save` wrote."""
         (self.directory / NAME).unlink(missing_ok=True)
-        self._sweep()
+        sweep(self.directory)
         if self.directory.is_dir() and not any(self.directory.iterdir()):
             self.directory.rmdir()
-
-    def _sweep(self) -> None:
-        """Removes what a killed `save` left behind."""
-        for left in self.directory.glob(".*"):
-            if is_temporary(left.name):
-                left.unlink(missing_ok=True)
 
 
 def _sealed(data: bytes) -> bytes:

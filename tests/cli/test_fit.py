@@ -1,6 +1,7 @@
 import csv
 import errno
 import json
+import os
 import shlex
 import signal
 
@@ -160,7 +161,7 @@ def test_a_model_is_replaced_only_when_asked(data, likely, monkeypatch):
     fit = ("fit", "표.csv", "--model", "pca", *OPENING, "--out", "m/")
     assert likely(*fit, "--set", "z_size=1").code == 0
     before = weights(data / "m")
-    monkeypatch.setattr(verb.Job, "run", lambda self: pytest.fail("it was refused too late"))
+    monkeypatch.setattr(verb.Job, "train", lambda self: pytest.fail("it was refused too late"))
     assert "--overwrite" in likely(*fit).line
     (data / "m" / "thesis.docx").write_text("mine")
     assert "thesis.docx" in likely(*fit, "--overwrite").line
@@ -264,3 +265,104 @@ def test_rows_that_calibrate_are_told_and_what_they_cannot_do(here, likely):
     assert "from the calibration rows" in answer.out
     assert "nothing can be flagged at a false-alarm rate of 0.001" in answer.out
     assert library.load("m").info["false_alarm_rate"] == 0.001
+
+
+# What is trained is kept, whatever becomes of its evaluation.
+
+
+PCA = ("fit", "표.csv", "--model", "pca", "--set", "z_size=2", *OPENING)
+
+
+@pytest.fixture
+def no_page(monkeypatch):
+    """Drawing a report takes seconds."""
+    from likely.cli import results
+
+    monkeypatch.setattr(results, "report_of", lambda *args: b"a page")
+
+
+def raising(error):
+    def assessed(*args, **kwargs):
+        raise error
+
+    return assessed
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(KeyboardInterrupt(), 130), (ZeroDivisionError("no rows"), 1), (MemoryError(), 1)]
+)
+def test_a_model_is_kept_where_its_evaluation_fails_and_resume_ends_it(error, code, data, likely, monkeypatch, no_page):
+    from likely.cli import results
+
+    with monkeypatch.context() as patch:
+        patch.setattr(results, "assessed", raising(error))
+        first = likely(*PCA, "--out", "내 모델")
+    assert first.code == code
+    assert "likely evaluate '내 모델'" in first.err
+    assert "likely report '내 모델'" in first.err
+    before = weights(data / "내 모델")
+    assert not (data / "내 모델.partial").exists()
+    assert (data / "내 모델" / "history.csv").exists()
+    assert likely("score", "내 모델", "표.csv").code == 0
+    again = likely(*PCA, "--out", "내 모델", "--resume")
+    assert again.code == 0
+    assert "is trained: what is left is to evaluate it" in again.out
+    assert "test rows say" in again.out
+    assert {"metrics.json", "README.md", "report.html"} <= {each.name for each in (data / "내 모델").iterdir()}
+    assert weights(data / "내 모델") == before
+    assert "nothing to resume" in likely(*PCA, "--out", "내 모델", "--resume").out
+
+
+def test_the_command_that_an_interrupted_evaluation_names_ends_it(data, likely, monkeypatch, no_page):
+    from likely.cli import results
+
+    assert likely(*PCA, "--out", "m").code == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(results, "report_of", raising(KeyboardInterrupt()))
+        first = likely(*PCA, "--out", "m", "--overwrite")
+    assert first.code == 130
+    assert (data / "m" / "metrics.json").exists()
+    command = shlex.split(first.err.split("all that is left with: ")[1])
+    assert "--overwrite" not in command
+    assert likely(*command[1:]).code == 0
+    assert (data / "m" / "report.html").exists()
+
+
+def test_an_evaluation_is_not_ended_on_other_data(data, likely, monkeypatch):
+    from likely.cli import results
+
+    with monkeypatch.context() as patch:
+        patch.setattr(results, "assessed", raising(KeyboardInterrupt()))
+        likely(*PCA, "--out", "m")
+    write_table(data / "표.csv", n=599)
+    again = likely(*PCA, "--out", "m", "--resume")
+    assert again.code == 2
+    assert "표.csv is not, or no more, the data that m learned" in again.err.splitlines()[-1]
+    assert library.load("m").info["data"]["rows"] == 600
+
+
+# Two runs to one place.
+
+
+def test_a_second_run_to_one_place_is_refused_at_its_start(data, likely, monkeypatch, no_page):
+    place = Place(data / "m", "m")
+    with place.held():
+        monkeypatch.setattr(verb.Job, "train", lambda self: pytest.fail("it was refused too late"))
+        for more in ((), ("--overwrite",), ("--resume",)):
+            answer = likely(*PCA, "--out", "m", *more)
+            assert answer.code == 2
+            assert "--out m: another `likely fit` writes there now (process" in answer.line
+            assert "choose another --out" in answer.line
+    assert not (data / "m.partial").exists()
+    assert Place(data / "m", "m").settled() is False
+
+
+def test_a_run_that_was_killed_holds_its_place_no_more(data, likely, no_page):
+    child = os.fork()
+    if not child:
+        with Place(data / "m", "m").held():
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert (data / "m.partial" / "lock").exists()
+    assert likely(*PCA, "--out", "m").code == 0
+    assert not (data / "m.partial").exists()

@@ -1,0 +1,203 @@
+"""Locks exclude others as long as their process lives, and no longer; what is being written is never swept away."""
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from likely import files
+from likely.errors import UserError
+from likely.files import create, new_directory, sweep, write_file
+from likely.locks import Held, claim, in_turn
+
+
+def in_child(work):
+    """The exit code of a child that does `work`."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    try:
+        os._exit(int(bool(work())))
+    finally:
+        os._exit(99)
+
+
+def is_free(path):
+    try:
+        claim(path).release()
+    except Held:
+        return False
+    return True
+
+
+def test_a_lock_excludes_threads_and_processes_until_it_is_released(tmp_path):
+    path = tmp_path / "lock"
+    lock = claim(path)
+    assert not is_free(path)
+    assert in_child(lambda: is_free(path)) == 0
+    with pytest.raises(Held, match=f"process {os.getpid()} on "):
+        claim(path)
+    lock.release()
+    lock.release()
+    assert not path.exists()
+    assert in_child(lambda: is_free(path)) == 1
+
+
+def test_a_child_that_outlives_its_parent_holds_nothing(tmp_path):
+    path = tmp_path / "lock"
+    read, write = os.pipe()
+    parent = os.fork()
+    if not parent:
+        lock = claim(path)
+        child = os.fork()
+        if not child:
+            lock.release()  # which is not the child's: it removes nothing
+            os.close(write)
+            os.read(read, 1)  # until the test is over
+            os._exit(0)
+        os.write(write, b"%d\n" % child)
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(parent, 0)
+    os.read(read, 20)
+    assert path.exists()
+    assert is_free(path)
+    os.close(write)
+    os.close(read)
+
+
+def test_a_lock_whose_file_was_removed_meanwhile_is_taken_anew(tmp_path, monkeypatch):
+    """Who had it removes it between another's opening and locking: two would else have it at once."""
+    path = tmp_path / "lock"
+    first, opened = claim(path), os.open
+
+    def open_and_lose(name, *args):
+        descriptor = opened(name, *args)
+        monkeypatch.undo()
+        first.release()
+        return descriptor
+
+    monkeypatch.setattr(os, "open", open_and_lose)
+    second = claim(path)
+    assert not is_free(path)
+    second.release()
+
+
+def test_turns_are_taken_one_after_another(tmp_path):
+    seen = []
+
+    def work(name):
+        with in_turn(tmp_path):
+            seen.append(name)
+            time.sleep(0.02)
+            seen.append(name)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen[::2] == seen[1::2]
+    assert sorted(seen[::2]) == [0, 1, 2, 3]
+
+
+def test_a_turn_is_not_waited_for_forever(tmp_path, monkeypatch):
+    monkeypatch.setattr("likely.locks.PATIENCE", 0.05)
+    with in_turn(tmp_path), in_turn(tmp_path):
+        pass
+
+
+def test_what_is_being_written_is_not_swept_away_and_what_was_left_is(tmp_path, monkeypatch):
+    left = tmp_path / ".state.tmp-1-ab"
+    left.write_bytes(b"half")
+    replace, swept = os.replace, []
+
+    def replace_later(*args):
+        swept.append(in_child(lambda: sweep(tmp_path)))
+        sweep(tmp_path)
+        return replace(*args)
+
+    monkeypatch.setattr(os, "replace", replace_later)
+    write_file(tmp_path / "state", b"whole")
+    assert swept == [0]
+    assert (tmp_path / "state").read_bytes() == b"whole"
+    assert not left.exists()
+
+
+def test_a_file_that_is_swept_before_it_is_marked_is_begun_anew(tmp_path, monkeypatch):
+    mark, times = files.mark_live, []
+
+    def swept_first(descriptor):
+        if not times:
+            sweep(tmp_path)
+        times.append(descriptor)
+        return mark(descriptor)
+
+    monkeypatch.setattr(files, "mark_live", swept_first)
+    write_file(tmp_path / "state", b"whole")
+    assert len(times) == 2
+    assert (tmp_path / "state").read_bytes() == b"whole"
+
+
+def test_who_is_slower_to_make_a_directory_does_not_replace_it(tmp_path):
+    """It was not there when both began, and neither was told to overwrite."""
+    path = tmp_path / "model"
+
+    def slower():
+        with new_directory(path) as directory:
+            create(directory / "a", b"slow")
+            with new_directory(path) as faster:
+                create(faster / "a", b"fast")
+
+    with pytest.raises(UserError, match="is there already and not empty"):
+        slower()
+    assert (path / "a").read_bytes() == b"fast"
+    assert [each.name for each in tmp_path.iterdir()] == ["model"]
+
+
+def test_two_who_replace_one_directory_in_a_loop_both_succeed(tmp_path):
+    path = tmp_path / "model"
+
+    def replace_often(data):
+        for _ in range(40):
+            with new_directory(path, overwrite=True) as directory:
+                create(directory / "a", data)
+                create(directory / "b", data)
+        return 1
+
+    child = os.fork()
+    if not child:
+        try:
+            os._exit(replace_often(b"child") - 1)
+        finally:
+            os._exit(99)
+    replace_often(b"parent")
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert {each.read_bytes() for each in path.iterdir()} in ({b"child"}, {b"parent"})
+    assert [each.name for each in tmp_path.iterdir()] == ["model"]
+
+
+def a_file(path):
+    write_file(path, b"new")
+
+
+def a_directory(path):
+    with new_directory(path, overwrite=True) as directory:
+        create(directory / "a", b"new")
+
+
+@pytest.mark.parametrize("makes", [a_file, a_directory])
+def test_what_stands_is_not_said_not_to_be_written(makes, tmp_path, monkeypatch):
+    path, sync = tmp_path / "above" / "it", files.sync
+    for _ in range(2):
+
+        def refuse_once_it_stands(at):
+            if at == path.parent and path.exists() and not list(path.parent.glob(".*.tmp-*")):
+                raise OSError(5, "Input/output error")
+            sync(at)
+
+        monkeypatch.setattr(files, "sync", refuse_once_it_stands)
+        with pytest.warns(UserWarning, match=r"it is written, but may be lost .*: Input/output error"):
+            makes(path)
+        assert [each.name for each in path.parent.iterdir()] == ["it"]
