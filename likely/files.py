@@ -12,8 +12,9 @@ import os
 import secrets
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from likely.errors import UserError
 from likely.locks import close, in_turn, mark_live, remove_dead
@@ -53,6 +54,57 @@ def write_file(path: str | os.PathLike[str], data: bytes) -> None:
             temporary.unlink(missing_ok=True)
             raise
     _confirm(path)
+
+
+@contextlib.contextmanager
+def new_file(
+    path: str | os.PathLike[str], *, overwrite: bool = False, check: Callable[[], None] = lambda: None
+) -> Iterator[BinaryIO]:
+    """A file to fill: it comes to `path`, whole, when the block ends well, and vanishes when it does not.
+
+    Args:
+        path: where it goes.
+        overwrite: whether a file that stands there is replaced. Else whatever comes there, even in the meantime,
+            stays.
+        check: asked before the file comes to its place; what it raises ends all.
+
+    Yields:
+        An open file on the same disk.
+
+    Raises:
+        UserError: if the system refuses, or a file stands at `path` that is not to be replaced.
+    """
+    path = Path(path)
+    temporary = _beside(path)
+    with _in_one_line(path):
+        descriptor = _new_live(temporary)
+        try:
+            with open(descriptor, "wb", closefd=False) as file:
+                yield file
+            os.fsync(descriptor)
+            check()
+            if overwrite:
+                os.replace(temporary, path)
+            else:
+                _put_in_free_place(temporary, path)
+        finally:
+            close(descriptor)
+            temporary.unlink(missing_ok=True)
+    _confirm(path)
+
+
+def _put_in_free_place(temporary: Path, path: Path) -> None:
+    """Gives a file its name, where nothing has that name: no rename can promise that, a link can."""
+    try:
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            raise
+        except OSError:  # a disk without links
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+            os.replace(temporary, path)
+    except FileExistsError:
+        raise UserError(f"{path} is there already, and came meanwhile; choose another name") from None
 
 
 @contextlib.contextmanager

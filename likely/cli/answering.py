@@ -4,11 +4,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from likely.cli.options import Device, Directory, FalseAlarmRate, Source, as_rate, opened
+from likely.cli.options import Device, Directory, FalseAlarmRate, Overwrite, Source, as_rate, opened
 from likely.cli.screen import clean, facts, progress
 from likely.errors import UserError
 
 if TYPE_CHECKING:
+    from likely.cli.targets import Target
     from likely.data import Source as DataSource
     from likely.fitted import Fitted, Scores
 
@@ -30,6 +31,7 @@ def score(
     directory: Directory,
     source: Source,
     output: ScoresOutput = None,
+    overwrite: Overwrite = False,
     false_alarm_rate: FalseAlarmRate = None,
     device: Device = "auto",
 ) -> None:
@@ -37,25 +39,27 @@ def score(
 
     Written are, by row: the surprise (larger is stranger), its p-value, and whether it is flagged as novel.
     """
-    from likely.cli.outputs import check_output, places_of, write_columns
+    from likely.cli.outputs import places_of, write_columns
     from likely.cli.watched import watched
     from likely.reopening import open_like
 
-    if output is not None:
-        check_output(output, (".csv", ".parquet", ".npz"))
     fitted = opened(directory, device)
+    target = None if output is None else target_of(fitted, output, overwrite, source)
+    if target is not None:
+        target.check((".csv", ".parquet", ".npz"))
     rate = as_rate(false_alarm_rate, fitted.info)
     rows = open_like(fitted.info, source)
     with watched(rows, f"scoring {source}") as shown:
         scores = fitted.score(shown, false_alarm_rate=rate)
-    _show_scores(rows, fitted, scores)
-    if output is not None:
+    if target is not None:
         write_columns(
-            output,
+            target,
             places_of(rows)
             | {"surprise": scores.surprise, "p_value": scores.p_value, "is_novel": scores.is_novel}
             | {"reason": scores.reason},
         )
+    _show_scores(rows, fitted, scores)
+    if output is not None:
         print(f"\nScores of {len(rows):,} rows are in {clean(output)}")
 
 
@@ -104,37 +108,43 @@ def kind_of_number(fitted: "Fitted") -> str:
     return "the squared error of the reconstruction, in the model's units"
 
 
-def encode(directory: Directory, source: Source, output: Output, device: Device = "auto") -> None:
+def encode(
+    directory: Directory, source: Source, output: Output, overwrite: Overwrite = False, device: Device = "auto"
+) -> None:
     """Write the code of each row."""
-    from likely.cli.outputs import ARRAYS, TABLES, check_output, places_of, write_codes
+    from likely.cli.outputs import ARRAYS, TABLES, places_of, write_codes
     from likely.cli.watched import watched
     from likely.reopening import open_like
 
-    check_output(output, (*ARRAYS, *TABLES))
     fitted = opened(directory, device)
+    target = target_of(fitted, output, overwrite, source)
+    target.check((*ARRAYS, *TABLES))
     rows = open_like(fitted.info, source)
     with watched(rows, f"encoding {source}") as shown:
         codes = fitted.encode(shown)
     names = places_of(rows)
     if rows.labels is not None:
         names["label"] = rows.labels
-    write_codes(output, codes, names)
+    write_codes(target, codes, names)
     sizes = " x ".join(map(str, codes.shape[1:]))
     print(f"Codes of {len(rows):,} rows, {sizes} numbers each, are in {clean(output)}")
 
 
-def reconstruct(directory: Directory, source: Source, output: Output, device: Device = "auto") -> None:
+def reconstruct(
+    directory: Directory, source: Source, output: Output, overwrite: Overwrite = False, device: Device = "auto"
+) -> None:
     """Write each row as it comes back through the code."""
     from likely.cli.outputs import places_of, write_rows
     from likely.cli.watched import watched
     from likely.reopening import open_like
 
     fitted = opened(directory, device)
-    _check_rows_output(output, fitted)
+    target = target_of(fitted, output, overwrite, source)
+    check_rows_target(target, fitted)
     rows = open_like(fitted.info, source)
     with watched(rows, f"reconstructing {source}") as shown:
         again = fitted.reconstruct(shown)
-    write_rows(output, again, fitted.schema, places_of(rows).get("place"))
+    write_rows(target, again, fitted.schema, places_of(rows).get("place"))
     print(f"Reconstructions of {len(rows):,} rows (means, in the units of the data) are in {clean(output)}")
 
 
@@ -144,6 +154,7 @@ def interpolate(
     output: WayOutput,
     rows: Annotated[tuple[int, int], typer.Option(metavar="A B", help="The two rows, counted from 0.")],
     steps: Annotated[int, typer.Option(min=2, help="How many rows, with both ends.")] = 9,
+    overwrite: Overwrite = False,
     device: Device = "auto",
 ) -> None:
     """Write what lies between two rows, as the model decodes it.
@@ -160,7 +171,8 @@ def interpolate(
 
     fitted = opened(directory, device)
     strip = output.lower().endswith(".png") and takes_pictures(fitted.schema)
-    _check_rows_output(output, fitted, *([".png"] if strip else []))
+    target = target_of(fitted, output, overwrite, source)
+    check_rows_target(target, fitted, *([".png"] if strip else []))
     found = open_like(fitted.info, source)
     for row in rows:
         if not 0 <= row < len(found):
@@ -168,9 +180,9 @@ def interpolate(
     first, last = (Subset(found, np.array([row])) for row in rows)
     way: Any = between(fitted, first, last, steps)
     if strip:
-        write_strip(output, way, fitted.schema)
+        write_strip(target, way, fitted.schema)
     else:
-        write_rows(output, way, fitted.schema)
+        write_rows(target, way, fitted.schema)
     names = " to ".join(found.place(row) for row in rows)
     print(f"{steps:,} rows from {clean(names)} (means, in the units of the data) are in {clean(output)}")
 
@@ -188,6 +200,7 @@ def sample(
         float,
         typer.Option(help="Of a model that draws value after value: below 1 likelier rows, above 1 more various ones."),
     ] = 1.0,
+    overwrite: Overwrite = False,
     device: Device = "auto",
 ) -> None:
     """Write new rows, drawn from the model.
@@ -200,7 +213,8 @@ def sample(
     from likely.cli.outputs import write_rows
 
     fitted = opened(directory, device)
-    _check_rows_output(output, fitted)
+    target = target_of(fitted, output, overwrite)
+    check_rows_target(target, fitted)
     labels = None if not condition else np.repeat(condition, n)
     total = n if labels is None else len(labels)
     with progress(f"drawing {total:,} rows") as bar:
@@ -212,7 +226,7 @@ def sample(
             temperature=temperature,
             on_progress=lambda share: bar.update(total * share, total),
         )
-    write_rows(output, rows, fitted.schema, labels=None if labels is None else (_label_name(fitted), labels))
+    write_rows(target, rows, fitted.schema, labels=None if labels is None else (_label_name(fitted), labels))
     print(f"{total:,} new rows (draws, in the units of the data) are in {clean(output)}")
 
 
@@ -222,7 +236,15 @@ def _label_name(fitted: "Fitted") -> str:
     return str(options.get("label") or "label")
 
 
-def _check_rows_output(output: str, fitted: "Fitted", *more: str) -> None:
-    from likely.cli.outputs import check_output, kinds_of, takes_pictures
+def target_of(fitted: "Fitted", output: str, overwrite: bool, *sources: str, option: str = "-o") -> "Target":
+    """Where an answer goes, which is none of the sources, nor what the model learned from."""
+    from likely.cli.targets import Target, learned_from
 
-    check_output(output, (*kinds_of(fitted.schema), *more), folder=takes_pictures(fitted.schema))
+    return Target(output, option, overwrite, sources, learned_from(fitted.info))
+
+
+def check_rows_target(target: "Target", fitted: "Fitted", *more: str, folder: bool = True) -> None:
+    """Refuses a place where rows of the model's kind cannot be written."""
+    from likely.cli.outputs import kinds_of, takes_pictures
+
+    target.check((*kinds_of(fitted.schema), *more), folder=folder and takes_pictures(fitted.schema))

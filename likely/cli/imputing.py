@@ -1,5 +1,6 @@
 """`likely restore --draws N --uncertainty FILE`: what could stand where values are missing, and how sure that is."""
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,6 +9,7 @@ from likely.cli.screen import clean
 from likely.errors import UserError
 
 if TYPE_CHECKING:
+    from likely.cli.targets import Target
     from likely.contract import Model
     from likely.corruptions import Corruption
     from likely.data import Schema
@@ -23,9 +25,11 @@ def draw_restorations(
     n: int | None,
     uncertainty: str | None,
     seed: int,
+    overwrite: bool = False,
 ) -> None:
     """Writes n whole versions of the rows, or where n is None their means; and how uncertain what was filled in is."""
-    from likely.cli.outputs import check_output, kinds_of, places_of, takes_pictures, write_rows
+    from likely.cli.answering import target_of
+    from likely.cli.outputs import kinds_of, places_of, takes_pictures, write_rows
     from likely.cli.watched import watched
     from likely.contract import DrawsMissing
     from likely.corruptions import Erasing
@@ -34,22 +38,25 @@ def draw_restorations(
     fitted.capable(DrawsMissing, "draw what is missing")
     if operator is not None and not isinstance(operator, Erasing):
         raise UserError(f"--draws and --uncertainty are of what is missing, not of {operator}; leave --operator out")
-    check_output(output, kinds_of(fitted.schema), folder=takes_pictures(fitted.schema))
-    if uncertainty is not None:
-        check_output(uncertainty, kinds_of(fitted.schema))
+    target = target_of(fitted, output, overwrite, source)
+    target.check(kinds_of(fitted.schema), folder=takes_pictures(fitted.schema))
+    spread = None if uncertainty is None else target_of(fitted, uncertainty, overwrite, source, option="--uncertainty")
+    if spread is not None:
+        spread.check(kinds_of(fitted.schema), beside=target)
     rows = open_like(fitted.info, source)
     with watched(rows, f"restoring {source}") as shown:
         if n is None:
-            write_rows(output, fitted.restore(shown), fitted.schema)
+            write_rows(target, fitted.restore(shown), fitted.schema)
         else:
             draws = fitted.draw_restorations(shown, n, seed=seed)
-            _write_draws(output, draws, fitted.schema, places_of(rows))
+            _write_draws(target, draws, fitted.schema, places_of(rows))
     what = restored_rows(fitted.model) if n is None else f"rows, drawn {n} times over,"
-    print(f"{len(rows):,} {what} are in {clean(output)}")
-    if uncertainty is not None:
+    told = [f"{len(rows):,} {what} are in {clean(output)}"]
+    if spread is not None:
         with watched(rows, f"drawing {source}") as shown:
-            write_rows(uncertainty, fitted.restoration_spread(shown, seed=seed), fitted.schema)
-        print(f"Their standard deviations, 0 of what was there, are in {clean(uncertainty)}")
+            write_rows(spread, fitted.restoration_spread(shown, seed=seed), fitted.schema)
+        told.append(f"Their standard deviations, 0 of what was there, are in {clean(spread.typed)}")
+    print("\n".join(told))
 
 
 def restored_rows(model: "Model") -> str:
@@ -59,33 +66,40 @@ def restored_rows(model: "Model") -> str:
     return f"restored rows ({'a draw each' if isinstance(model, Sequential) else 'means'}, in the units of the data)"
 
 
-def _write_draws(output: str, draws: list[Any], schema: "Schema", places: dict[str, Any]) -> None:
+def _write_draws(target: "Target", draws: list[Any], schema: "Schema", places: dict[str, Any]) -> None:
     """One long table that names draw and row of each line, an array (draws, rows, ...), or a folder of images."""
-    from pathlib import Path
-
     from likely.cli.outputs import TABLES, columns_of, write_columns, write_pictures
 
-    suffix = Path(output).suffix.lower()
-    if not suffix:
+    if not target.suffix:
         n_rows = len(np.asarray(draws[0]))
         named = {name: np.tile(np.asarray(values), len(draws)) for name, values in places.items()}
         columns = {"draw": np.repeat(np.arange(1, len(draws) + 1), n_rows), **named}
-        write_pictures(output, np.concatenate([np.asarray(draw) for draw in draws]), schema, columns)
+        write_pictures(target, np.concatenate([np.asarray(draw) for draw in draws]), schema, columns)
         return
-    if suffix not in TABLES:
-        write_columns(output, {"X": np.stack([np.asarray(draw) for draw in draws])})
+    if target.suffix not in TABLES:
+        write_columns(target, {"X": np.stack([np.asarray(draw) for draw in draws])})
         return
     each = [columns_of(draw, schema) for draw in draws]
     n_rows = len(next(iter(each[0].values())))
     names = list(each[0])
     long: dict[str, Any] = {
-        _unused("draw", names): np.repeat(np.arange(1, len(draws) + 1), n_rows),
-        _unused("row", names): np.tile(np.arange(n_rows), len(draws)),
+        unused("draw", names): np.repeat(np.arange(1, len(draws) + 1), n_rows),
+        unused("row", names): np.tile(np.arange(n_rows), len(draws)),
     }
-    write_columns(output, long | {name: [value for draw in each for value in draw[name]] for name in names})
+    columns = {name: _one_below_another([draw[name] for draw in each]) for name in names}
+    write_columns(target, long | columns, harmless=False)
 
 
-def _unused(name: str, taken: list[str]) -> str:
+def _one_below_another(columns: list[Any]) -> Any:
+    import pyarrow
+
+    if isinstance(columns[0], np.ndarray):
+        return np.concatenate(columns)
+    return pyarrow.chunked_array([chunk for column in columns for chunk in column.chunks], columns[0].type)
+
+
+def unused(name: str, taken: Collection[str]) -> str:
+    """The name, with an underscore behind it where it is taken."""
     while name in taken:
         name += "_"
     return name

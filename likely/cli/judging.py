@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from likely.cli.options import Compare, Device, Directory, Label, OptionalSource, as_names, as_rate, opened
+from likely.cli.options import Compare, Device, Directory, Label, OptionalSource, Overwrite, as_names, as_rate, opened
 from likely.cli.screen import clean
 from likely.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from likely.cli.targets import Target
     from likely.data import Source
     from likely.evaluation import Assessment
     from likely.fitted import Fitted
@@ -62,28 +63,26 @@ def evaluate(
     directory: Directory,
     source: OptionalSource = None,
     output: MetricsOutput = None,
+    overwrite: Overwrite = False,
     label: Label = None,
     compare: Compare = None,
     device: Device = "auto",
 ) -> None:
     """Measure a model on rows it never saw, beside baselines."""
     from likely.cli import results
-    from likely.cli.outputs import check_output
-    from likely.files import write_file
     from likely.persistence import add_extra
 
-    if output is not None:
-        check_output(output, (".json",))
     fitted = opened(directory, device)
+    target = _target(fitted, output, overwrite, source, ".json")
     court = _court(fitted, directory, source, label)
     assessment = _assessed(fitted, court, as_names(compare))
+    if target is not None:
+        target.write(results.metrics_of(assessment))
+    elif court.own:
+        add_extra(directory, "metrics.json", results.metrics_of(assessment))
     results.show(assessment)
     results.show_histograms(assessment)
     results.show_curves(assessment)
-    if output is not None:
-        write_file(output, results.metrics_of(assessment))
-    elif court.own:
-        add_extra(directory, "metrics.json", results.metrics_of(assessment))
     if output is not None or court.own:
         print(f"\nThe figures are in {clean(output or str(Path(directory) / 'metrics.json'))}")
 
@@ -92,19 +91,17 @@ def report(
     directory: Directory,
     source: OptionalSource = None,
     output: ReportOutput = None,
+    overwrite: Overwrite = False,
     label: Label = None,
     compare: Compare = None,
     device: Device = "auto",
 ) -> None:
     """Write one HTML page: what was learned, and how good it is."""
     from likely.cli import results
-    from likely.cli.outputs import check_output
-    from likely.files import write_file
     from likely.persistence import add_extra
 
-    if output is not None:
-        check_output(output, (".html",))
     fitted = opened(directory, device)
+    target = _target(fitted, output, overwrite, source, ".html")
     fitted.history = read_history(directory)
     court = _court(fitted, directory, source, label)
     assessment = _assessed(fitted, court, as_names(compare))
@@ -112,11 +109,24 @@ def report(
     page = results.report_of(
         fitted, court.source, court.train, court.test, assessment, directory, rate, as_names(compare)
     )
-    if output is not None:
-        write_file(output, page)
+    if target is not None:
+        target.write(page)
     else:
         add_extra(directory, "report.html", page)
     print(f"The report is {clean(output or str(Path(directory) / 'report.html'))}")
+
+
+def _target(fitted: "Fitted", output: str | None, overwrite: bool, source: str | None, kind: str) -> "Target | None":
+    """Where -o says that the answer goes; None where it goes into the fitted directory."""
+    from likely.cli.targets import Target, learned_from
+
+    if output is None:
+        return None
+    kept = () if source is None else (source,)
+    instead = "choose a place outside of it, or leave -o out"
+    target = Target(output, overwrite=overwrite, kept=kept, learned=learned_from(fitted.info), instead=instead)
+    target.check((kind,))
+    return target
 
 
 def _court(fitted: "Fitted", directory: str, source: str | None, label: str | None) -> Court:

@@ -53,6 +53,7 @@ FalseAlarmRate = Annotated[
     float | None,
     typer.Option(help="Share of ordinary rows that may be flagged; 0.05, or what fit was told.", show_default=False),
 ]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there already.")]
 
 UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 

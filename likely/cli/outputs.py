@@ -1,47 +1,19 @@
 """Answers as files: written whole or not at all, of the kind that the name's ending says."""
 
-import csv
 import io
-import os
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from likely.errors import UserError
-from likely.files import create, new_directory, write_file
+from likely.cli.csv_files import BLOCK_ROWS, Columns, write_csv
+from likely.files import create
 
 if TYPE_CHECKING:
+    from likely.cli.targets import Target
     from likely.data import Rows, Schema, Source
 
 ARRAYS, TABLES = (".npy", ".npz"), (".csv", ".parquet")
-
-Columns = Mapping[str, Sequence[Any] | np.ndarray]
-
-
-def check_output(output: str, kinds: Sequence[str], *, folder: bool = False) -> None:
-    """Refuses, before anything is computed, a place that nothing can be written to.
-
-    Args:
-        output: what the user typed.
-        kinds: the endings that there are.
-        folder: whether a name without an ending is a folder to be made.
-    """
-    path = Path(output)
-    if not path.parent.is_dir():
-        raise UserError(f"-o {output}: there is no folder {path.parent}; mkdir -p {path.parent}")
-    if not os.access(path.parent, os.W_OK):
-        raise UserError(f"-o {output}: nothing can be written to {path.parent}; choose another place")
-    if path.suffix.lower() in kinds:
-        if path.is_dir():
-            raise UserError(f"-o {output} is a folder; choose another name")
-        return
-    if not folder or path.suffix:
-        ways = [*([", ".join(kinds)] if kinds else []), *(["a folder of PNG files"] if folder else [])]
-        raise UserError(f"-o {output}: answers here are written as {', or '.join(ways)}; choose such a name")
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise UserError(f"-o {output} is there already; choose another name, or remove it first: rm -r {output}")
 
 
 def kinds_of(schema: "Schema") -> tuple[str, ...]:
@@ -57,7 +29,7 @@ def takes_pictures(schema: "Schema") -> bool:
 
 
 def write_rows(
-    output: str,
+    target: "Target",
     rows: "Rows | Any",
     schema: "Schema",
     places: Sequence[str] | None = None,
@@ -66,44 +38,54 @@ def write_rows(
     """Writes rows, raw as the caller has them, to a file or as a folder of PNG files.
 
     Args:
-        output: what the user typed.
-        rows: those to write.
+        target: where to.
+        rows: those to write; cells of tables are written as they are, formulas too.
         schema: what they are.
         places: of each; they stand in index.csv of a folder.
         labels: their name and one for each row; a column of tables and of index.csv, the array y of .npz.
     """
-    suffix = Path(output).suffix.lower()
-    if suffix in TABLES:
-        write_file(output, _table_bytes(columns_of(rows, schema) | dict([labels] if labels else []), suffix))
-    elif suffix:
-        arrays = {"X": np.asarray(rows)} | ({"y": labels[1]} if labels else {})
-        write_file(output, _array_bytes(arrays, suffix))
+    if target.suffix in TABLES:
+        write_columns(target, columns_of(rows, schema) | dict([labels] if labels else []), harmless=False)
+    elif target.suffix:
+        write_columns(target, {"X": np.asarray(rows)} | ({"y": labels[1]} if labels else {}))
     else:
         named = {"place": places} if places is not None else {}
-        write_pictures(output, np.asarray(rows), schema, named | dict([labels] if labels else []))
+        write_pictures(target, np.asarray(rows), schema, named | dict([labels] if labels else []))
 
 
-def write_strip(output: str, rows: np.ndarray, schema: "Schema") -> None:
+def write_strip(target: "Target", rows: np.ndarray, schema: "Schema") -> None:
     """Writes images side by side as one PNG file."""
     width = 2 if schema.channel_axis == 0 else 1
-    write_file(output, picture(np.concatenate(list(np.asarray(rows)), width), schema))
+    target.write(picture(np.concatenate(list(np.asarray(rows)), width), schema))
 
 
-def write_columns(output: str, columns: Columns) -> None:
-    """Writes named columns of equal length: .csv, .parquet or .npz."""
-    suffix = Path(output).suffix.lower()
-    data = _table_bytes(columns, suffix) if suffix in TABLES else _array_bytes(columns, suffix)
-    write_file(output, data)
+def write_columns(target: "Target", columns: Columns, *, harmless: bool = True) -> None:
+    """Writes named columns of equal length, some rows at a time: .csv, .parquet, .npz, or the first as .npy.
+
+    Args:
+        target: where to.
+        columns: by name.
+        harmless: whether text in .csv that a spreadsheet would run as a formula gets an apostrophe in front.
+    """
+    with target.file() as file:
+        match target.suffix:
+            case ".csv":
+                write_csv(file, columns, harmless=harmless)
+            case ".parquet":
+                _write_parquet(file, columns)
+            case ".npy":
+                np.save(file, next(iter(columns.values())), allow_pickle=False)
+            case _:
+                np.savez_compressed(file, **{name: _as_array(values) for name, values in columns.items()})  # type: ignore[arg-type]
 
 
-def write_codes(output: str, codes: np.ndarray, columns: Columns) -> None:
+def write_codes(target: "Target", codes: np.ndarray, columns: Columns) -> None:
     """Writes codes (n, *z_shape): an array, or a table that also names each row."""
-    if Path(output).suffix.lower() in ARRAYS:
-        arrays = {name: np.asarray(values) for name, values in columns.items()}
-        write_columns(output, {"codes": codes} | (arrays if output.lower().endswith(".npz") else {}))
+    if target.suffix in ARRAYS:
+        write_columns(target, {"codes": codes} | (columns if target.suffix == ".npz" else {}))
         return
     flat = codes.reshape(len(codes), -1)
-    write_columns(output, {**columns, **{f"z{i}": flat[:, i] for i in range(flat.shape[1])}})
+    write_columns(target, {**columns, **{f"z{i}": flat[:, i] for i in range(flat.shape[1])}})
 
 
 def places_of(source: "Source") -> dict[str, Any]:
@@ -123,55 +105,44 @@ def columns_of(rows: Any, schema: "Schema") -> dict[str, Any]:
     import narwhals as nw
 
     table = nw.from_native(rows, eager_only=True).to_arrow()
-    return {name: table.column(name).to_pylist() for name in table.column_names}
+    return {name: table.column(name) for name in table.column_names}
 
 
-def _table_bytes(columns: Columns, suffix: str) -> bytes:
-    return _csv_bytes(columns) if suffix == ".csv" else _parquet_bytes(columns)
-
-
-def _csv_bytes(columns: Columns) -> bytes:
-    """Comma-separated, in UTF-8 with the mark that makes Excel read it as such."""
-    out = io.StringIO(newline="")
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(columns)
-    plain = [values.tolist() if isinstance(values, np.ndarray) else values for values in columns.values()]
-    writer.writerows(zip(*plain, strict=True))
-    return out.getvalue().encode("utf-8-sig", "backslashreplace")
-
-
-def _parquet_bytes(columns: Columns) -> bytes:
+def _write_parquet(file: BinaryIO, columns: Columns) -> None:
+    """In groups of rows, each of which a reader holds by itself."""
     import pyarrow
     import pyarrow.parquet
 
-    table = pyarrow.table({name: pyarrow.array(values) for name, values in columns.items()})
-    sink = pyarrow.BufferOutputStream()
-    pyarrow.parquet.write_table(table, sink)
-    data: bytes = sink.getvalue().to_pybytes()
-    return data
+    table = pyarrow.table({name: _as_arrow(values) for name, values in columns.items()})
+    with pyarrow.parquet.ParquetWriter(file, table.schema) as writer:
+        writer.write_table(table, row_group_size=8 * BLOCK_ROWS)
 
 
-def _array_bytes(arrays: Columns, suffix: str) -> bytes:
-    out = io.BytesIO()
-    if suffix == ".npy":
-        np.save(out, next(iter(arrays.values())), allow_pickle=False)
-    else:
-        np.savez_compressed(out, **{name: np.asarray(values) for name, values in arrays.items()})  # type: ignore[arg-type]
-    return out.getvalue()
+def _as_arrow(values: Any) -> Any:
+    import pyarrow
+
+    return values if isinstance(values, pyarrow.ChunkedArray | pyarrow.Array) else pyarrow.array(values)
+
+
+def _as_array(values: Any) -> np.ndarray:
+    """An array without Python's own objects, which only a pickle could hold: they become text."""
+    array = np.asarray(values.to_pylist() if hasattr(values, "to_pylist") else values)
+    return array.astype(np.str_) if array.dtype == object else array
 
 
 def _channels(schema: "Schema") -> int:
     return 1 if schema.channel_axis is None else schema.row_shape[schema.channel_axis]
 
 
-def write_pictures(output: str, rows: np.ndarray, schema: "Schema", columns: Columns) -> None:
+def write_pictures(target: "Target", rows: np.ndarray, schema: "Schema", columns: Columns) -> None:
     """One PNG file a row, named by its number; index.csv says more of the rows where there is more to say."""
     names = [f"{i:0{max(4, len(str(len(rows))))}}.png" for i in range(len(rows))]
-    with new_directory(output) as directory:
+    with target.folder() as directory:
         for name, row in zip(names, rows, strict=True):
             create(directory / name, picture(row, schema))
         if columns:
-            create(directory / "index.csv", _csv_bytes({"file": names, **columns}))
+            with open(directory / "index.csv", "xb") as file:
+                write_csv(file, {"file": names, **columns}, harmless=True)
 
 
 def picture(row: np.ndarray, schema: "Schema") -> bytes:

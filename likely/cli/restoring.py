@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from likely.cli.options import Device, Directory, opened
+from likely.cli.options import Device, Directory, Overwrite, opened
 from likely.cli.screen import clean, progress
 from likely.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from likely.cli.targets import Target
     from likely.corruptions import Corruption
     from likely.fitted import Fitted
 
@@ -69,6 +70,7 @@ def restore(
     draws: Draws = None,
     uncertainty: Uncertainty = None,
     seed: Annotated[int, typer.Option(help="Which draws.")] = 0,
+    overwrite: Overwrite = False,
     device: Device = "auto",
 ) -> None:
     """Write rows as they were before noise, gaps or other harm.
@@ -77,6 +79,7 @@ def restore(
     arrays, and transparent pixels of images; they are filled in, and all else in their row stays. Images may be of
     any size, and are written under their own names.
     """
+    from likely.cli.answering import target_of
     from likely.cli.imputing import draw_restorations, restored_rows
     from likely.contract import Restorer
     from likely.data.folders import is_image_name
@@ -85,13 +88,16 @@ def restore(
     model = fitted.capable(Restorer, "restore")
     happened = None if operator is None else _parsed(operator)
     if draws is not None or uncertainty is not None:
-        draw_restorations(fitted, source, output, happened, n=draws, uncertainty=uncertainty, seed=seed)
+        draw_restorations(
+            fitted, source, output, happened, n=draws, uncertainty=uncertainty, seed=seed, overwrite=overwrite
+        )
         return
+    target = target_of(fitted, output, overwrite, source)
     if fitted.schema.kind == "image" and (os.path.isdir(source) or is_image_name(source)):
-        n = _restore_images(fitted, source, output, happened)
+        n = _restore_images(fitted, source, target, happened)
         what = f"{n:,} restored {'image' if n == 1 else 'images'}"
     else:
-        what = f"{_restore_rows(fitted, source, output, happened):,} {restored_rows(model)}"
+        what = f"{_restore_rows(fitted, source, target, happened):,} {restored_rows(model)}"
     print(f"{what} {'is' if what.startswith('1 ') else 'are'} in {clean(output)}")
     undone = happened or model.corruption
     if undone is not None:
@@ -106,44 +112,44 @@ def _parsed(text: str) -> "Corruption":
     return corruption
 
 
-def _restore_rows(fitted: "Fitted", source: str, output: str, operator: "Corruption | None") -> int:
-    from likely.cli.outputs import check_output, kinds_of, places_of, takes_pictures, write_rows
+def _restore_rows(fitted: "Fitted", source: str, target: "Target", operator: "Corruption | None") -> int:
+    from likely.cli.outputs import kinds_of, places_of, takes_pictures, write_rows
     from likely.cli.watched import watched
     from likely.reopening import open_like
 
-    check_output(output, kinds_of(fitted.schema), folder=takes_pictures(fitted.schema))
+    target.check(kinds_of(fitted.schema), folder=takes_pictures(fitted.schema))
     rows = open_like(fitted.info, source)
     with watched(rows, f"restoring {source}") as shown:
         restored = fitted.restore(shown, operator)
-    write_rows(output, restored, fitted.schema, places_of(rows).get("place"))
+    write_rows(target, restored, fitted.schema, places_of(rows).get("place"))
     return len(rows)
 
 
-def _restore_images(fitted: "Fitted", source: str, output: str, operator: "Corruption | None") -> int:
+def _restore_images(fitted: "Fitted", source: str, target: "Target", operator: "Corruption | None") -> int:
     """One by one, so that they may be of any size and as many as there are; all of them can be read before one is."""
-    from likely.cli.outputs import check_output, takes_pictures
+    from likely.cli.outputs import takes_pictures
     from likely.data.folders import list_images
-    from likely.files import create, make_directory, new_directory, write_file
+    from likely.files import create, make_directory
 
     if not takes_pictures(fitted.schema):
         raise DataError(f"{source}: this model learned {fitted.schema.values_text}, no pixels; give an .npy file")
     path = Path(source).expanduser()
     if not path.is_dir():
-        check_output(output, (".png",))
+        target.check((".png",))
         if not path.exists():
             raise DataError(f"there is no file {source}; check the path")
         with progress(f"restoring {source}") as bar:
             bar.update(0, None)
             data = _restored(fitted, path, source, operator)
-        write_file(output, data)
+        target.write(data)
         return 1
-    check_output(output, (), folder=True)
+    target.check((), folder=True)
     names = list_images(path, source).names
     with progress(f"reading {source}") as bar:
         for i, name in enumerate(names):  # a broken one is found before an hour of restoring the others
             bar.update(i, len(names))
             _pixels(path / name, name)
-    with progress(f"restoring {source}") as bar, new_directory(output) as directory:
+    with progress(f"restoring {source}") as bar, target.folder() as directory:
         for i, (name, png) in enumerate(zip(names, _png_names(names), strict=True)):
             bar.update(i, len(names))
             make_directory((directory / png).parent)

@@ -239,7 +239,7 @@ def test_a_full_disk_keeps_what_was_there(table, likely, tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    answer = likely("score", "모델", "표.csv", "-o", output)
+    answer = likely("score", "모델", "표.csv", "-o", output, "--overwrite")
     assert answer.code == 2
     assert "free some space" in answer.line
     assert output.read_text() == "yesterday"
