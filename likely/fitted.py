@@ -251,7 +251,7 @@ class Fitted:
         Raises:
             DataError: if the rows are not like those of the fit.
         """
-        source = rows if isinstance(rows, Source) else open_source(rows)
+        source = self._open(rows)
         if self.learned is None:
             return np.zeros(len(source), dtype=bool)
         digests = [
@@ -290,7 +290,7 @@ class Fitted:
 
     def _judged(self, rows: Any, condition: Any, n_samples: int | None, seed: int = 0) -> Iterator[Judged]:
         """What the model says of rows, chunk by chunk; to be gone through while `_answering`."""
-        source = rows if isinstance(rows, Source) else open_source(rows)
+        source = self._open(rows)
         labels = self._labels(source, condition)
         if not len(source):
             raise DataError(f"{source.name} has no rows")
@@ -431,7 +431,7 @@ class Fitted:
             Unsupported: if the model does not restore.
         """
         model = self.capable(Restorer, "restore")
-        source = y if isinstance(y, Source) else open_source(y)
+        source = self._open(y)
         pieces = []
         with self._answering():
             for ids, left, given in self._remains(source, condition, channels_left(model, operator)):
@@ -459,7 +459,7 @@ class Fitted:
             DataError: if y is nothing that could be left of rows like those of the fit.
             Unsupported: if the model fills in nothing, or by its best guess only.
         """
-        source = y if isinstance(y, Source) else open_source(y)
+        source = self._open(y)
         pieces = [draws.cpu() for draws in self._drawn(source, n_samples, condition, seed)]
         if not pieces:
             raise DataError(f"{source.name} has no rows")
@@ -483,7 +483,7 @@ class Fitted:
         """
         if n_samples < 2:
             raise UserError(f"a standard deviation needs 2 draws or more, got n_samples={n_samples}")
-        source = y if isinstance(y, Source) else open_source(y)
+        source = self._open(y)
         pieces = [draws.double().std(0).cpu() for draws in self._drawn(source, n_samples, condition, seed)]
         return spread_to_rows(self.schema, _joined(pieces, source))
 
@@ -531,7 +531,7 @@ class Fitted:
 
     def batch(self, rows: Any, *, condition: Any = None) -> Batch:
         """Rows as the model takes them, where it lives: x (n, *x_shape), and their condition if it takes one."""
-        source = rows if isinstance(rows, Source) else open_source(rows)
+        source = self._open(rows)
         labels = self._labels(source, condition)
         x = self._answer_tensor(source, labels, lambda x, condition: x)
         return Batch(x.to(self._device), self.condition(labels, len(x)))
@@ -605,6 +605,10 @@ class Fitted:
         able = ", ".join(name for name in MODELS if issubclass(model_class(name), capability)) or "none yet"
         raise Unsupported(f"{self.spec.name} cannot {verb}; models that can: {able}")
 
+    def _open(self, rows: Any) -> Source:
+        """Data of any kind as a source; text is read as it was at fit."""
+        return rows if isinstance(rows, Source) else open_source(rows, like=self.schema.later_reading)
+
     def _chunks(self, n: int, n_values: int = 0) -> Iterator[np.ndarray]:
         size = max(1, min(MAX_CHUNK, CHUNK_VALUES // max(1, n_values or self.schema.n_values)))
         return (np.arange(start, min(start + size, n)) for start in range(0, n, size))
@@ -645,7 +649,7 @@ class Fitted:
 
     def _answer_tensor(self, rows: Any, condition: Any, ask: Callable[[Tensor, Tensor | None], Tensor]) -> Tensor:
         """Asks the model chunk by chunk. Each chunk meets the same noise, so a row's answer is its own."""
-        source = open_source(rows) if not isinstance(rows, Source) else rows
+        source = self._open(rows)
         condition = self._labels(source, condition)
         pieces = []
         with self._answering():

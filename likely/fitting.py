@@ -38,6 +38,7 @@ OPENING: dict[str, Any] = {
     "drop": (),
     "size": None,
     "channels": None,
+    "missing": (),
     "patch": None,
     "augment": (),
 }
@@ -103,6 +104,7 @@ def fit(
     drop: Sequence[str] = (),
     size: tuple[int, int] | None = None,
     channels: int | None = None,
+    missing: Sequence[str] = (),
     patch: int | tuple[int, int] | None = None,
     augment: str | Augmentation | Sequence[str | Augmentation] = (),
     condition: Literal["label"] | None = None,
@@ -123,6 +125,7 @@ def fit(
         drop: columns of a table to leave out.
         size: (height, width) to resize images to.
         channels: 1 to read images as gray, 3 to read them as RGB.
+        missing: words that mean missing in a table, such as NA; else only what is empty is missing.
         patch: the side, or (height, width), of patches that are cut from images of any size and are the rows.
         augment: what happens to images that train the model, and to no others, drawn anew at each step: parts such
             as `likely.data.augmentation.Affine`, or their names: affine, elastic, warp (both), shift, flips,
@@ -148,7 +151,7 @@ def fit(
         (1797, 8)
     """
     options: dict[str, Any] = {"label": label, "drop": tuple(drop), "size": size, "channels": channels}
-    options |= {"patch": patch, "augment": augment}
+    options |= {"missing": tuple(missing), "patch": patch, "augment": augment}
     plan = prepare(
         model,
         open_source(data, **options),

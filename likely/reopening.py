@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from likely.data import Source, open_source
@@ -10,6 +10,7 @@ from likely.data.folders import is_image_name
 from likely.data.split import Split
 from likely.data.tables import TableSource
 from likely.errors import DataError
+from likely.fitted import Fitted
 from likely.fitting import OPENING, choose_split
 
 
@@ -47,30 +48,45 @@ def split_again(info: Mapping[str, Any], source: Source) -> Split | None:
     return None
 
 
-def open_like(info: Mapping[str, Any], data: Any, label: str | None = None, *, whole: bool = False) -> Source:
+def open_like(
+    fitted: Fitted,
+    data: Any,
+    *,
+    label: str | None = None,
+    drop: Sequence[str] = (),
+    size: tuple[int, int] | None = None,
+    channels: int | None = None,
+    missing: Sequence[str] = (),
+    whole: bool = False,
+) -> Source:
     """Opens other data as that of the fit was opened, by those of its options that apply to it.
 
-    A column that served as label or was left out at fit does so again where there is one, and need not be there.
+    A column that served as label or was left out at fit does so again where there is one, and need not be there. Text
+    is read as it was at fit: a column of text stays text, numbers are written with the same marks.
 
     Args:
-        info: of the fitted model.
+        fitted: the model.
         data: as for `open_source`.
         label: the column that holds labels, where it is another than at fit.
+        drop: further columns to leave out.
+        size: to resize images to, where it is another than at fit.
+        channels: to read images with, where they are others than at fit.
+        missing: further words that mean missing.
         whole: opens images whole, even where the fit cut patches out of them.
     """
-    options = OPENING | ((info.get("data") or {}).get("options") or {})
+    options = OPENING | ((fitted.info.get("data") or {}).get("options") or {})
     known = label or options["label"]
+    images: dict[str, Any] = {"size": size or options["size"], "channels": channels or options["channels"]}
     if isinstance(data, str | os.PathLike):
         if os.path.isdir(data) or is_image_name(os.fspath(data)):
             patch = None if whole else options["patch"]
-            return open_source(data, label=label, size=options["size"], channels=options["channels"], patch=patch)
+            return open_source(data, label=label, drop=drop, missing=missing, patch=patch, **images)
         if os.fspath(data).endswith(".npz") and known:
             with contextlib.suppress(*(() if label else (DataError,))):
                 return open_source(data, label=known)
-    source = open_source(data)
+    source = open_source(data, missing=missing, size=size, channels=channels, like=fitted.schema.later_reading)
     if not isinstance(source, TableSource):
-        return source if label is None else open_source(data, label=label)
+        return source if not label and not drop else open_source(data, label=label, drop=drop)
     there = source.table.column_names
-    drop = [name for name in options["drop"] if name in there]
     known = known if label or known in there else None
-    return TableSource(source.table, name=source.name, label=known, drop=drop, frame=source.frame)
+    return source.setting_aside(known, [*(name for name in options["drop"] if name in there), *drop])

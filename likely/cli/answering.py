@@ -48,7 +48,7 @@ def score(
     if target is not None:
         target.check((".csv", ".parquet", ".npz"))
     rate = as_rate(false_alarm_rate, fitted.info)
-    rows = open_like(fitted.info, source)
+    rows = open_like(fitted, source)
     with watched(rows, f"scoring {source}") as shown:
         scores = fitted.score(shown, false_alarm_rate=rate)
     if target is not None:
@@ -119,7 +119,7 @@ def encode(
     fitted = opened(directory, device)
     target = target_of(fitted, output, overwrite, source)
     target.check((*ARRAYS, *TABLES))
-    rows = open_like(fitted.info, source)
+    rows = open_like(fitted, source)
     with watched(rows, f"encoding {source}") as shown:
         codes = fitted.encode(shown)
     names = places_of(rows)
@@ -141,7 +141,7 @@ def reconstruct(
     fitted = opened(directory, device)
     target = target_of(fitted, output, overwrite, source)
     check_rows_target(target, fitted)
-    rows = open_like(fitted.info, source)
+    rows = open_like(fitted, source)
     with watched(rows, f"reconstructing {source}") as shown:
         again = fitted.reconstruct(shown)
     write_rows(target, again, fitted.schema, places_of(rows).get("place"))
@@ -173,7 +173,7 @@ def interpolate(
     strip = output.lower().endswith(".png") and takes_pictures(fitted.schema)
     target = target_of(fitted, output, overwrite, source)
     check_rows_target(target, fitted, *([".png"] if strip else []))
-    found = open_like(fitted.info, source)
+    found = open_like(fitted, source)
     for row in rows:
         if not 0 <= row < len(found):
             raise UserError(f"--rows {row}: {source} has {len(found):,} rows, numbered from 0 to {len(found) - 1}")

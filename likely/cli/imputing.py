@@ -43,7 +43,7 @@ def draw_restorations(
     spread = None if uncertainty is None else target_of(fitted, uncertainty, overwrite, source, option="--uncertainty")
     if spread is not None:
         spread.check(kinds_of(fitted.schema), beside=target)
-    rows = open_like(fitted.info, source)
+    rows = open_like(fitted, source)
     with watched(rows, f"restoring {source}") as shown:
         if n is None:
             write_rows(target, fitted.restore(shown), fitted.schema)

@@ -142,7 +142,7 @@ def _court(fitted: "Fitted", directory: str, source: str | None, label: str | No
         except DataError as error:
             raise DataError(f"{error}; name rows to judge by: likely evaluate {directory} SOURCE") from error
         return Court(own, split.train, split.test, own=True)
-    other = open_like(fitted.info, source, label)
+    other = open_like(fitted, source, label=label)
     again = split_again(fitted.info, other)
     if again is not None:
         return Court(other, again.train, again.test, own=True)

@@ -118,7 +118,7 @@ def _restore_rows(fitted: "Fitted", source: str, target: "Target", operator: "Co
     from likely.reopening import open_like
 
     target.check(kinds_of(fitted.schema), folder=takes_pictures(fitted.schema))
-    rows = open_like(fitted.info, source)
+    rows = open_like(fitted, source)
     with watched(rows, f"restoring {source}") as shown:
         restored = fitted.restore(shown, operator)
     write_rows(target, restored, fitted.schema, places_of(rows).get("place"))

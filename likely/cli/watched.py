@@ -18,6 +18,7 @@ class Watched(Source):
         self.name, self.frame, self.row_bytes = source.name, source.frame, source.row_bytes
         self.labels, self.parts, self.skipped = source.labels, source.parts, source.skipped
         self.groups, self.augmentation = source.groups, source.augmentation
+        self.reading, self.notes = source.reading, source.notes
 
     def __len__(self) -> int:
         return len(self.source)

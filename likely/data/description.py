@@ -115,12 +115,23 @@ def _problems(source: Source, schema: Schema, n_learned: int) -> list[str]:
     if source.skipped:
         shown = ", ".join(source.skipped[:_SHOWN]) + (", ..." if len(source.skipped) > _SHOWN else "")
         problems.append(f"{len(source.skipped)} files skipped, which are hidden or no images: {shown}")
+    problems += source.notes
     if schema.missing:
         share = schema.missing / (n_learned * max(1, int(np.prod(schema.row_shape))))
         problems.append(f"{schema.missing:,} values missing ({share:.1%}): only models that take missing values fit")
     if source.labels is not None and len(np.unique(source.labels)) == 1:
         problems.append("all labels are the same: nothing can be evaluated with them")
-    return problems + [line for column in schema.columns for line in _column_problems(column, n_learned)]
+    mixed = [] if source.reading else [line for column in schema.columns for line in _mixed(column)]
+    return problems + mixed + [line for column in schema.columns for line in _column_problems(column, n_learned)]
+
+
+def _mixed(column: Column) -> list[str]:
+    """Of categories that are numbers mostly: what the others are."""
+    if column.kind != "categorical" or not _mostly_numbers(column.categories):
+        return []
+    odd = next(text for text in column.categories if not _is_number(text))
+    name = f'column "{column.name}"'
+    return [f"{name} holds numbers and {odd!r}, so it is read as categories: leave {odd!r} empty if missing"]
 
 
 def _column_problems(column: Column, n_rows: int) -> list[str]:
@@ -132,11 +143,6 @@ def _column_problems(column: Column, n_rows: int) -> list[str]:
         problems.append(f"{name}: {column.missing:,} of {n_rows:,} values missing")
     if column.far is not None:
         problems.append(f"{name}: {far_in_words(column)}")
-    if column.kind == "categorical" and _mostly_numbers(column.categories):
-        odd = next(text for text in column.categories if not _is_number(text))
-        problems.append(
-            f"{name} holds numbers and {odd!r}, so it is read as categories: leave {odd!r} empty if missing"
-        )
     if column.kind == "numeric" and _counts_rows(column, n_rows):
         problems.append(f'{name} seems to number the rows: leave it out with --drop "{column.name}"')
     return problems

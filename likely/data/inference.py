@@ -58,7 +58,7 @@ def infer_schema(
         rows = "no row" if not len(ids) else "one row"
         raise DataError(f"{source.name}: found {rows}, expected at least 2 to learn from; add rows")
     schema = _table_schema(source, ids) if source.kind == "table" else _array_schema(source, ids, domain)
-    schema = dataclasses.replace(schema, frame=source.frame, classes=_classes(source, ids))
+    schema = dataclasses.replace(schema, frame=source.frame, classes=_classes(source, ids), reading=source.reading)
     if schema.columns and not len(schema.kept_columns):
         raise DataError(f"{source.name}: every column is constant, expected one that is not; there is nothing to learn")
     _warn_of_constants(schema)

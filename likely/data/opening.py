@@ -19,6 +19,7 @@ from likely.errors import DataError
 
 if TYPE_CHECKING:
     from likely.data.augmentation import Augmentation
+    from likely.data.reading import Reading
 
 BUILT_IN: dict[str, Callable[[], Source]] = {"digits": digits}
 """Data that needs no file, by name."""
@@ -27,6 +28,7 @@ MAX_PIXELS = 100_000_000
 """An image of more pixels than this is taken for a decompression bomb."""
 
 FILE_KINDS = ".npy, .npz, .csv, .parquet, an image (.png .jpg .jpeg .webp .bmp), or a folder of images"
+_OF_TABLES = ("label", "drop", "missing")
 _PICKLES = {".pkl", ".pickle", ".pt", ".pth", ".joblib", ".ckpt"}
 
 
@@ -37,9 +39,11 @@ def open_source(
     drop: Sequence[str] = (),
     size: tuple[int, int] | None = None,
     channels: int | None = None,
+    missing: Sequence[str] = (),
     patch: int | tuple[int, int] | None = None,
     augment: "str | Augmentation | Sequence[str | Augmentation]" = (),
     max_pixels: int = MAX_PIXELS,
+    like: "Reading | None" = None,
 ) -> Source:
     """Opens data of any kind as a source of rows.
 
@@ -52,11 +56,14 @@ def open_source(
         drop: columns of a table to leave out.
         size: (height, width) to resize images to, with antialiasing.
         channels: 1 to read images as gray, 3 to read them as RGB.
+        missing: words, or numbers as they are written, that mean missing in a table: NA, n/a, -999. Else only what is
+            empty is missing.
         patch: the side, or (height, width), of patches that are cut from images of any size and are the rows, each
             half over the next (`likely.data.patches.PatchSource`).
         augment: what happens to images while a model trains on them, in this order: parts such as
             `likely.data.augmentation.Affine`, or names: affine, elastic, warp (both), shift, flips, quarter-turns.
         max_pixels: images with more pixels are refused.
+        like: how a text file is to be read, of a `Schema` (`later_reading`); as its own cells tell where None.
 
     Returns:
         The source.
@@ -71,8 +78,9 @@ def open_source(
         (1797, (1, 8, 8))
     """
     options = {"label": label, "drop": tuple(drop), "size": size, "channels": channels, "patch": patch}
+    options |= {"missing": tuple(missing)}
     options = {name: value for name, value in options.items() if value not in (None, ())}
-    source = _opened(data, options, max_pixels)
+    source = _opened(data, options, max_pixels, like)
     return source if augment == () else _augmenting(source, augment)
 
 
@@ -85,24 +93,24 @@ def _augmenting(source: Source, augment: Any) -> Source:
     return source
 
 
-def _opened(data: Any, options: dict[str, Any], max_pixels: int) -> Source:
+def _opened(data: Any, options: dict[str, Any], max_pixels: int, like: "Reading | None") -> Source:
     if isinstance(data, Source):
         return _with(lambda: data, "an open source", options)
     if isinstance(data, np.ndarray):
         return _with(lambda: ArraySource(data), "an array", options)
     if isinstance(data, str | os.PathLike):
-        return _open_path(os.fspath(data), options, max_pixels)
+        return _open_path(os.fspath(data), options, max_pixels, like)
     # Only where torch is loaded already can the caller have a tensor.
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(data, torch.Tensor):
         return _with(lambda: ArraySource(_tensor_to_array(data), name="tensor"), "a tensor", options)
-    return _open_frame(data, options)
+    return _open_frame(data, options, like)
 
 
-def _open_frame(data: Any, options: dict[str, Any]) -> Source:
+def _open_frame(data: Any, options: dict[str, Any], like: "Reading | None") -> Source:
     from likely.data.tables import frame_source
 
-    return _with(lambda **given: frame_source(data, **given), "a table", options, "label", "drop")
+    return _with(lambda **given: frame_source(data, **given, like=like), "a table", options, *_OF_TABLES)
 
 
 def _with(build: Callable[..., Source], what: str, options: dict[str, Any], *known: str) -> Source:
@@ -121,7 +129,7 @@ def _tensor_to_array(tensor: Any) -> np.ndarray:
     return array
 
 
-def _open_path(text: str, options: dict[str, Any], max_pixels: int) -> Source:
+def _open_path(text: str, options: dict[str, Any], max_pixels: int, like: "Reading | None") -> Source:
     if text in BUILT_IN:
         return _with(BUILT_IN[text], f"the built-in {text}", options)
     if not text:
@@ -132,7 +140,7 @@ def _open_path(text: str, options: dict[str, Any], max_pixels: int) -> Source:
         return _open_images(path, text, options, max_pixels)
     if not stat.S_ISREG(mode):
         raise DataError(f"{text} is no regular file; expected {FILE_KINDS}")
-    return _open_file(path, text, options, max_pixels)
+    return _open_file(path, text, options, max_pixels, like)
 
 
 def _mode(path: Path, text: str) -> int:
@@ -146,7 +154,7 @@ def _mode(path: Path, text: str) -> int:
         raise DataError(f"{shown} cannot be read: {reason}; check the path") from None
 
 
-def _open_file(path: Path, text: str, options: dict[str, Any], max_pixels: int) -> Source:
+def _open_file(path: Path, text: str, options: dict[str, Any], max_pixels: int, like: "Reading | None") -> Source:
     match path.suffix.lower():
         case ".npy":
             return _with(lambda: read_npy(path, text), "an .npy file", options)
@@ -155,7 +163,7 @@ def _open_file(path: Path, text: str, options: dict[str, Any], max_pixels: int) 
         case ".csv" | ".parquet":
             from likely.data.tables import file_source
 
-            return _with(lambda **given: file_source(path, text, **given), "a table", options, "label", "drop")
+            return _with(lambda **given: file_source(path, text, **given, like=like), "a table", options, *_OF_TABLES)
         case suffix if suffix in _PICKLES:
             mend = "save its arrays with numpy.savez(path, X=array)"
             raise DataError(f"{text} is a pickle by its name, which could run code when it is read; {mend}")
@@ -186,5 +194,5 @@ def _nearest(path: Path) -> str:
     return f"; did you mean {' or '.join(near)}?" if near else f"; built in: {', '.join(BUILT_IN)}"
 
 
-OPTIONS = tuple(inspect.signature(open_source).parameters)[1:]
+OPTIONS = tuple(inspect.signature(open_source).parameters)[1:-1]
 """The names of the options of `open_source`."""

@@ -23,6 +23,7 @@ from likely.data.pixels import (
     encode_features,
     encode_pixels,
 )
+from likely.data.reading import Cells, Reading
 from likely.data.source import Rows
 from likely.data.standard import log_slope_of_bend
 from likely.data.tabular import decode_table, encode_table, in_frame
@@ -68,6 +69,8 @@ class Schema:
     """Whether a gray value is read as the probability of a 1, drawn anew each time (`draw`)."""
     missing: int = 0
     """How many values were missing at fit, in all."""
+    reading: Reading | None = None
+    """How the cells of a text file were read at fit; None where the data was no such file."""
 
     @functools.cached_property
     def x_shape(self) -> Shape:
@@ -112,6 +115,13 @@ class Schema:
             case "real":
                 return "real numbers"
         return f"numbers {ends}"
+
+    @property
+    def later_reading(self) -> Reading:
+        """How text files are to be read that come later: as at fit, or for what its columns were in another file."""
+        kinds = {"numeric": "number", "categorical": "text"}
+        columns = (Cells(each.name, "truth" if each.dtype == "bool" else kinds[each.kind]) for each in self.columns)
+        return self.reading or Reading(tuple(columns) if self.kind == "table" else ())
 
     def to_model(
         self,

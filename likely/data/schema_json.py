@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from likely.data.column import MAX_CATEGORIES, MAX_CATEGORY_LETTERS, Column, Far
+from likely.data.marks import UNITS, Marks
+from likely.data.reading import Cells, Reading
 from likely.errors import ModelFileError
 
 MAX_COLUMNS = 100_000
@@ -27,7 +29,7 @@ def schema_fields(data: Any) -> dict[str, Any]:
     Raises:
         ModelFileError: naming the field.
     """
-    fields = _fields(data, _SCHEMA, "schema")
+    fields = _fields(_SCHEMA_LATER | data if type(data) is dict else data, _SCHEMA, "schema")
     _check_agreement(fields)
     return fields
 
@@ -151,6 +153,26 @@ _COLUMN: dict[str, Reader] = {
     "far": _far,
 }
 
+_MARKS: dict[str, Reader] = {
+    "decimal": _one_of(".", ","),
+    "thousands": _one_of("", ",", ".", " ", "'"),
+    "unit": _one_of("", *UNITS),
+}
+
+_CELLS: dict[str, Reader] = {
+    "name": _text(_MAX_LETTERS),
+    "kind": _one_of("whole", "real", "truth", "text"),
+    "marks": lambda name, value: Marks(**_fields(value, _MARKS, name)),
+    "odd": _list(100, _text(MAX_CATEGORY_LETTERS)),
+}
+
+_READING: dict[str, Reader] = {
+    "columns": _list(MAX_COLUMNS, lambda name, value: Cells(**_fields(value, _CELLS, name))),
+    "missing": _list(100, _text(MAX_CATEGORY_LETTERS)),
+    "delimiter": _text(1),
+    "encoding": _text(40),
+}
+
 _LATER = {"far": None}
 """Fields that files written before them lack, and what they mean by it."""
 
@@ -170,7 +192,10 @@ _SCHEMA: dict[str, Reader] = {
     "classes": _list(MAX_CLASSES, _text(_MAX_LETTERS)),
     "binarize": _flag,
     "missing": _integer(0, 2**53),
+    "reading": lambda name, value: None if value is None else Reading(**_fields(value, _READING, name)),
 }
+
+_SCHEMA_LATER = {"reading": None}
 
 
 def _check_agreement(fields: dict[str, Any]) -> None:

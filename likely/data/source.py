@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import pyarrow
 
     from likely.data.augmentation import Augmentation
+    from likely.data.reading import Reading
 
 Rows: TypeAlias = "np.ndarray | pyarrow.Table"
 """Raw rows in the caller's own terms: (n, *row_shape), or a table of n rows."""
@@ -40,6 +41,10 @@ class Source(abc.ABC):
     """The DataFrame library that the rows came from: "pandas", "polars", "pyarrow"; None for all else."""
     skipped: tuple[str, ...] = ()
     """Files that were there and are no rows."""
+    reading: "Reading | None" = None
+    """How the cells of a text file were read; None for all else."""
+    notes: tuple[str, ...] = ()
+    """What a reader should know of how the data was read, one line each."""
     groups: np.ndarray | None = None
     """(n,) integers: rows with the same one belong together, and no split comes between them."""
     augmentation: tuple["Augmentation", ...] = ()

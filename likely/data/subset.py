@@ -15,7 +15,7 @@ class Subset(Source):
         self.name, self.frame, self.row_bytes = source.name, source.frame, source.row_bytes
         self.labels = None if source.labels is None else source.labels[ids]
         self.groups = None if source.groups is None else source.groups[ids]
-        self.augmentation = source.augmentation
+        self.augmentation, self.reading, self.notes = source.augmentation, source.reading, source.notes
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -1,5 +1,6 @@
 """Rows of named columns: a DataFrame of any library, a CSV or a Parquet file, held as one pyarrow.Table."""
 
+import dataclasses
 import hashlib
 import json
 import re
@@ -15,7 +16,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from likely.data.arrays import checked_labels
-from likely.data.delimited import read_csv
+from likely.data.delimited import Delimited, duplicates_text, open_delimited
+from likely.data.inferred_reading import infer_reading
+from likely.data.reading import Reading, blanked, retyped, typed_table
 from likely.data.source import Source, as_slice
 from likely.errors import DataError
 
@@ -33,6 +36,10 @@ class TableSource(Source):
         label: str | None = None,
         drop: Sequence[str] = (),
         frame: str | None = None,
+        original: pa.Table | None = None,
+        reading: Reading | None = None,
+        notes: Sequence[str] = (),
+        header: Sequence[str] | None = None,
     ) -> None:
         """Sets labels and dropped columns aside.
 
@@ -42,12 +49,18 @@ class TableSource(Source):
             label: the column that holds labels.
             drop: columns to leave out.
             frame: the DataFrame library that the table came from.
+            original: the same columns with every cell as it was read; `table` where None.
+            reading: how the cells of a text file were read.
+            notes: what a reader should know of how it was read.
+            header: the names of the columns of `original` as they are written in a text file, blanks and all.
 
         Raises:
             DataError: if column names are not unique, `label` or `drop` names no column, or no column is left.
         """
-        self.name, self.frame = name, frame
-        table = _without_index(table)
+        self.name, self.frame, self.reading, self.notes = name, frame, reading, tuple(notes)
+        self.original = table if original is None else original
+        self.header = tuple(self.original.column_names if header is None else header)
+        self._typed = table = _without_index(table)
         _check_names(table.column_names, [*drop, *([] if label is None else [label])], name)
         if label is not None:
             self.labels = _labels(table.column(label), label, name)
@@ -56,6 +69,20 @@ class TableSource(Source):
         if not self.table.num_columns:
             raise DataError(f"{name}: no column is left to learn from; expected at least one besides label and drop")
         self.row_bytes = 16 * self.table.num_columns
+
+    def setting_aside(self, label: str | None, drop: Sequence[str]) -> "TableSource":
+        """The same rows with another label, and other columns left out."""
+        return TableSource(
+            self._typed,
+            name=self.name,
+            label=label,
+            drop=drop,
+            frame=self.frame,
+            original=self.original,
+            reading=self.reading,
+            notes=self.notes,
+            header=self.header,
+        )
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -84,16 +111,68 @@ class TableSource(Source):
         return self._finish_digest(content)
 
 
-def file_source(path: Path, name: str, label: str | None = None, drop: Sequence[str] = ()) -> TableSource:
-    """Rows of a .csv or .parquet file."""
-    table = read_csv(path, name) if path.suffix.lower() == ".csv" else _read_parquet(path, name)
-    return TableSource(table, name=name, label=label, drop=drop)
+def file_source(
+    path: Path,
+    name: str,
+    label: str | None = None,
+    drop: Sequence[str] = (),
+    missing: Sequence[str] = (),
+    like: Reading | None = None,
+) -> TableSource:
+    """Rows of a .csv or .parquet file.
+
+    Args:
+        path: the file.
+        name: what the user typed.
+        label: as in `TableSource`.
+        drop: as in `TableSource`.
+        missing: words that mean missing.
+        like: how text is to be read, where that is known.
+    """
+    like = _with_missing(like, missing)
+    if path.suffix.lower() == ".csv":
+        return delimited_source(open_delimited(path, name), like).setting_aside(label, drop)
+    return _typed_source(_read_parquet(path, name), like, name, label, drop)
 
 
-def frame_source(data: Any, label: str | None = None, drop: Sequence[str] = ()) -> TableSource:
-    """Rows of a pyarrow.Table or of any DataFrame that narwhals knows."""
+def delimited_source(file: Delimited, like: Reading) -> TableSource:
+    """Rows of a delimited text file; every cell is read as `like` says, or as all cells of its column tell."""
+    cells = file.cells()
+    like = dataclasses.replace(like, delimiter=file.delimiter, encoding=file.text.encoding)
+    reading, notes = infer_reading(cells, like)
+    if file.text.guessed:
+        notes = (f"read as {file.text.encoding}, which is a guess: if letters are wrong, save it in UTF-8", *notes)
+    table = blanked(typed_table(cells, reading), reading.missing)
+    unnamed = {name for name, written in zip(file.names, file.header, strict=True) if not written.strip()}
+    gone = {name for name in unnamed if table.column(name).null_count == table.num_rows}
+    table = table.select([name for name in table.column_names if name not in gone])
+    return TableSource(table, name=file.name, original=cells, reading=reading, notes=notes, header=file.header)
+
+
+def _typed_source(
+    table: pa.Table, like: Reading, name: str, label: str | None, drop: Sequence[str], frame: str | None = None
+) -> TableSource:
+    """Rows of a table that has types; where it has text, and numbers stood at fit, they are read as they were then."""
+    typed = blanked(retyped(table, like), like.missing)
+    return TableSource(typed, name=name, label=label, drop=drop, frame=frame, original=table)
+
+
+def _with_missing(like: Reading | None, missing: Sequence[str]) -> Reading:
+    like = like or Reading()
+    return dataclasses.replace(like, missing=tuple(dict.fromkeys([*like.missing, *missing])))
+
+
+def frame_source(
+    data: Any,
+    label: str | None = None,
+    drop: Sequence[str] = (),
+    missing: Sequence[str] = (),
+    like: Reading | None = None,
+) -> TableSource:
+    """Rows of a pyarrow.Table or of any DataFrame that narwhals knows; arguments as of `file_source`."""
+    like = _with_missing(like, missing)
     if isinstance(data, pa.Table):
-        return TableSource(data, name="table", label=label, drop=drop, frame="pyarrow")
+        return _typed_source(data, like, "table", label, drop, "pyarrow")
     try:
         frame = nw.from_native(data, eager_only=True)
         table = frame.to_arrow()
@@ -104,7 +183,7 @@ def frame_source(data: Any, label: str | None = None, drop: Sequence[str] = ()) 
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
         mend = "make the column one type, all numbers or all text, or drop it (drop=[...])"
         raise DataError(f"DataFrame: {'; '.join(map(str, error.args))}; {mend}") from None
-    return TableSource(table, name="DataFrame", label=label, drop=drop, frame=frame.implementation.value)
+    return _typed_source(table, like, "DataFrame", label, drop, frame.implementation.value)
 
 
 def _unknown_data(data: Any, error: TypeError) -> DataError:
@@ -121,7 +200,7 @@ def _unreadable_frame(error: Exception) -> DataError:
     text = " ".join(str(error).split())
     twice = re.findall(r"'([^']*)' \d+ times", text)
     if twice:
-        return DataError(f"DataFrame: {_duplicates_text(twice)}")
+        return DataError(f"DataFrame: {duplicates_text(twice)}")
     mend = "make each column one type, all numbers or all text, or drop it (drop=[...])"
     return DataError(f"DataFrame cannot be read ({text}); {mend}")
 
@@ -134,7 +213,7 @@ def _read_parquet(path: Path, name: str) -> pa.Table:
         raise DataError(f"{name} cannot be read as Parquet ({reason}); save it again") from None
     except (pa.ArrowException, ValueError) as error:
         twice = re.findall(r"[Dd]uplicate field \(name: '?([^')]*)", str(error))
-        reason = _duplicates_text(twice) if twice else f"cannot be read as Parquet ({str(error).splitlines()[0]})"
+        reason = duplicates_text(twice) if twice else f"cannot be read as Parquet ({str(error).splitlines()[0]})"
         raise DataError(f"{name}: {reason}; save it again") from None
 
 
@@ -148,15 +227,10 @@ def _without_index(table: pa.Table) -> pa.Table:
     return table.select([i for i, each in enumerate(table.column_names) if each not in index]) if index else table
 
 
-def _duplicates_text(names: Sequence[str]) -> str:
-    shown = ", ".join(f'"{each}"' for each in names[:5])
-    return f"found more than one column named {shown}, expected unique names; rename them"
-
-
 def _check_names(names: Sequence[str], wanted: Sequence[str], name: str) -> None:
     twice = [each for each, count in Counter(names).items() if count > 1]
     if twice:
-        raise DataError(f"{name}: {_duplicates_text(twice)}")
+        raise DataError(f"{name}: {duplicates_text(twice)}")
     for each in wanted:
         if each not in names:
             held = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")

@@ -158,7 +158,8 @@ def test_a_fit_opens_its_patches_again(tmp_path):
     options = {"train": TrainConfig(epochs=1), "network": MLP((8,)), "z_size": 2}
     fitted = fit("autoencoder", str(tmp_path / "images"), patch=6, augment="quarter-turns", **options)
     fitted.save(tmp_path / "model")
-    info = load(tmp_path / "model").info
+    loaded = load(tmp_path / "model")
+    info = loaded.info
     assert info["calibration"] == "held-out"
     source, split = reopen(info)
     assert source.patch == (6, 6)
@@ -166,9 +167,9 @@ def test_a_fit_opens_its_patches_again(tmp_path):
     assert source.augmentation == ()
     assert info["split"] == split.sizes()
     assert not set(source.groups[split.train]) & set(source.groups[split.test])
-    again = open_like(info, str(tmp_path / "images"))
+    again = open_like(loaded, str(tmp_path / "images"))
     assert again.digest() == source.digest()
-    assert open_like(info, str(tmp_path / "images"), whole=True).read(np.arange(1)).shape == (1, 14, 17)
+    assert open_like(loaded, str(tmp_path / "images"), whole=True).read(np.arange(1)).shape == (1, 14, 17)
     folder(tmp_path / "few", names="abc", sizes=[(14, 17)] * 3)
     with pytest.raises(DataError, match=r"found 3 images .*expected at least 4.*calibration.*add images"):
         fit("autoencoder", str(tmp_path / "few"), patch=6, **options)

@@ -94,12 +94,15 @@ def test_csv_encodings(content, tmp_path):
 @pytest.mark.parametrize("text", ["a;b\n1,5;2\n3,5;4\n", "a\tb\n1,5\t2\n3,5\t4\n", 'a,b\r\n"1,5",2\r\n"3,5",4\r\n'])
 def test_csv_delimiters_and_quotes(text, tmp_path):
     (tmp_path / "a.csv").write_text(text, newline="")
-    assert open_source(tmp_path / "a.csv").read(np.arange(2)).to_pydict() == {"a": ["1,5", "3,5"], "b": [2, 4]}
+    source = open_source(tmp_path / "a.csv")
+    assert source.read(np.arange(2)).to_pydict() == {"a": [1.5, 3.5], "b": [2, 4]}
+    assert source.original.to_pydict() == {"a": ["1,5", "3,5"], "b": ["2", "4"]}
+    assert source.notes == ('column "a": numbers with a decimal comma',)
 
 
 CSV_CORPUS = {
     "ragged": ("a,b\n1,2\n\n3,4\n5,6,7\n", ["line 5", "3 values", "expected 2"]),
-    "short row": ("a,b\n1,2\n3\n", ["line 3", "1 values"]),
+    "short row": ("a,b\n1,2\n3\n", ["line 3", "1 value"]),
     "ragged after a quoted line break": ('a,b\n"x\ny",2\n3,4,5\n', ["line 4", "3 values"]),
     "open quote": ('a,b\n1,2\n"3,4\n5,6\n', ["line"]),
     "twice": ("a,b,a\n1,2,3\n", ['"a"', "unique", "rename"]),
