@@ -10,6 +10,7 @@ import itertools
 import math
 import os
 import threading
+import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -42,7 +43,8 @@ from likely.data import Rows, Schema, Source, open_source
 from likely.data.learned import Learned
 from likely.data.remains import completed_rows, read_remains, restored_to_rows, spread_to_rows
 from likely.data.subset import Subset
-from likely.data.unseen import Unseen
+from likely.data.tabular import lacking_columns, listed
+from likely.data.unseen import Refusal, Told, Unseen
 from likely.errors import DataError, Unsupported, UserError
 from likely.registry import MODELS, Spec, model_class
 from likely.rng import restart, stream, torch_draws, uniform
@@ -100,7 +102,7 @@ class Judged:
     Attributes:
         x: (n, *x_shape), as the model takes them, on the CPU.
         condition: (n, *condition_shape), where the model lives; or None.
-        surprise: (n,) float64.
+        surprise: (n,) float64; infinite where the model lacks a value that it cannot do without.
         unseen: what they hold that the rows of fit did not.
     """
 
@@ -136,6 +138,8 @@ class Fitted:
     info: dict[str, Any] = field(default_factory=dict)
     history: History = field(default_factory=History)
     learned: Learned | None = None
+    warns: bool = True
+    """Whether answers warn of what was not there at fit."""
 
     # What it says.
 
@@ -164,8 +168,13 @@ class Fitted:
         condition: Any = None,
         false_alarm_rate: float = DEFAULT_FALSE_ALARM_RATE,
         n_samples: int | None = None,
+        strict: bool = False,
     ) -> Scores:
         """How unlikely each row is, with a p-value and a flag.
+
+        What was not there at fit is no reason to refuse a row: one with a new category, another value in a column that
+        was constant, a value out of range, or none where the model takes none that is missing, is novel by definition,
+        and `Scores.reason` says why. Columns that were not there at fit are left out, with a warning.
 
         Args:
             rows: like those of the fit: array, DataFrame, path or source.
@@ -173,19 +182,21 @@ class Fitted:
             false_alarm_rate: the share of ordinary rows that may be flagged.
             n_samples: importance samples where the density is known by a bound (16 by default), random lines where it
                 is an estimate (2).
+            strict: refuses rows that hold what was not there at fit.
 
         Returns:
             The scores.
 
         Raises:
-            DataError: if the rows are not like those of the fit; names the row and the column.
+            DataError: if the rows have another shape than those of the fit, or lack columns; with `strict` if they hold
+                what was not there at fit: it names row and column of all, or of the first 20.
             Unsupported: if the model cannot judge rows.
         """
         if not 0 < false_alarm_rate < 1:
             raise UserError(f"false_alarm_rate must lie between 0 and 1, got {false_alarm_rate}")
         surprises, p_values, reasons = list[np.ndarray](), list[np.ndarray](), list[str]()
         with self._answering():
-            for judged in self._judged(rows, condition, n_samples):
+            for judged in self._judged(rows, condition, n_samples, strict=strict):
                 p, told = self._p_values(judged, n_samples)
                 surprises.append(judged.surprise)
                 p_values.append(p)
@@ -207,7 +218,8 @@ class Fitted:
     def surprise(self, rows: Any, *, condition: Any = None, n_samples: int | None = None) -> np.ndarray:
         """The surprise of each row alone: (n,) float64; densities in the caller's units.
 
-        Infinite where the model's number is not finite. Of what was not there at fit it knows nothing: `score` does.
+        Infinite where the model's number is not finite, or a value is missing and the model takes none that is. Of what
+        else was not there at fit it knows nothing: `score` does.
         """
         return self._surprise_by_noise(rows, n_samples, 0, condition)
 
@@ -288,9 +300,11 @@ class Fitted:
         with self._answering():
             return np.concatenate([each.surprise for each in self._judged(rows, condition, n_samples, seed)])
 
-    def _judged(self, rows: Any, condition: Any, n_samples: int | None, seed: int = 0) -> Iterator[Judged]:
+    def _judged(
+        self, rows: Any, condition: Any, n_samples: int | None, seed: int = 0, *, strict: bool = False
+    ) -> Iterator[Judged]:
         """What the model says of rows, chunk by chunk; to be gone through while `_answering`."""
-        source = self._open(rows)
+        source = self._checked(rows, strict)
         labels = self._labels(source, condition)
         if not len(source):
             raise DataError(f"{source.name} has no rows")
@@ -298,7 +312,8 @@ class Fitted:
         for ids in self._chunks(len(source)):
             unseen = Unseen(len(ids))
             x, given = self._load(source, ids, unseen), self._condition(labels, ids)
-            yield Judged(x.cpu(), given, self._surprise_of(x, given, n_samples, seed), unseen)
+            surprise = np.where(unseen.unanswerable, np.inf, self._surprise_of(x, given, n_samples, seed))
+            yield Judged(x.cpu(), given, surprise, unseen)
 
     def _surprise_of(self, x: Tensor, condition: Tensor | None, n_samples: int | None, seed: int = 0) -> np.ndarray:
         """The surprise (n,) of rows as the model takes them: over dequantizations the mean of probabilities.
@@ -367,10 +382,23 @@ class Fitted:
 
     # What it makes of rows.
 
-    def encode(self, rows: Any, *, condition: Any = None) -> np.ndarray:
-        """The code of each row: (n, *z_shape)."""
+    def encode(self, rows: Any, *, condition: Any = None, strict: bool = False) -> np.ndarray:
+        """The code of each row: (n, *z_shape).
+
+        A row with what was not there at fit is encoded by what the model can see of it, and NaN where it lacks a value
+        and the model takes none that is missing; a warning names such rows.
+
+        Args:
+            rows: like those of the fit: array, DataFrame, path or source.
+            condition: labels of the rows, for a model that was fitted with them.
+            strict: refuses rows that hold what was not there at fit.
+
+        Raises:
+            DataError: as `score`.
+            Unsupported: if the model does not encode.
+        """
         model = self.capable(Encoder, "encode")
-        return self._answer(rows, condition, model.encode)
+        return self._answer(rows, condition, model.encode, strict)
 
     def decode(self, z: Any, *, condition: Any = None) -> Rows:
         """The mean of a row given its code z (n, *z_shape), in the caller's units."""
@@ -383,9 +411,12 @@ class Fitted:
             ]
         return self.schema.to_rows(torch.cat(pieces), draws=False)
 
-    def reconstruct(self, rows: Any, *, condition: Any = None) -> Rows:
-        """Each row through the code and back, in the caller's units; means, so not rounded."""
-        return self.schema.to_rows(self.see_again(rows, condition=condition), draws=False)
+    def reconstruct(self, rows: Any, *, condition: Any = None, strict: bool = False) -> Rows:
+        """Each row through the code and back, in the caller's units; means, so not rounded.
+
+        What was not there at fit is met as by `encode`.
+        """
+        return self.schema.to_rows(self.see_again(rows, condition=condition, strict=strict), draws=False)
 
     def sample(
         self,
@@ -413,7 +444,9 @@ class Fitted:
         drawn = self.see_samples(n, condition=condition, seed=seed, temperature=temperature, on_progress=on_progress)
         return self.schema.to_rows(drawn, draws=True)
 
-    def restore(self, y: Any, operator: Operator | Corruption | None = None, *, condition: Any = None) -> Rows:
+    def restore(
+        self, y: Any, operator: Operator | Corruption | None = None, *, condition: Any = None, strict: bool = False
+    ) -> Rows:
         """What rows were before something happened to them, in the caller's units; means, so not rounded.
 
         Args:
@@ -425,16 +458,19 @@ class Fitted:
                 was drawn for these very rows as the model sees them. By default what is missing was erased, and
                 where nothing is missing, that happened which the model learned to undo.
             condition: labels of the rows, for a model that was fitted with them.
+            strict: refuses rows with categories that were not there at fit, infinite values, or text for numbers.
 
         Raises:
-            DataError: if y is nothing that could be left of rows like those of the fit.
+            DataError: if y is nothing that could be left of rows like those of the fit; with `strict` it names row and
+                column of what was not there at fit.
             Unsupported: if the model does not restore.
         """
         model = self.capable(Restorer, "restore")
-        source = self._open(y)
+        channels = channels_left(model, operator)
+        source = self._checked(y, strict, channels)
         pieces = []
         with self._answering():
-            for ids, left, given in self._remains(source, condition, channels_left(model, operator)):
+            for ids, left, given in self._remains(source, condition, channels):
                 own = operator.rows(slice(ids[0], ids[-1] + 1)) if isinstance(operator, DrawnOperator) else operator
                 with self._naming_gaps(ids):
                     pieces.append(restore(model, left, own, given).cpu())
@@ -443,7 +479,9 @@ class Fitted:
             return completed_rows(self.schema, restored, source, draws=False)
         return restored_to_rows(self.schema, restored)
 
-    def draw_restorations(self, y: Any, n_samples: int = 10, *, condition: Any = None, seed: int = 0) -> list[Rows]:
+    def draw_restorations(
+        self, y: Any, n_samples: int = 10, *, condition: Any = None, seed: int = 0, strict: bool = False
+    ) -> list[Rows]:
         """Rows with what is missing drawn from what it could be given the rest: multiple imputation.
 
         Args:
@@ -451,15 +489,16 @@ class Fitted:
             n_samples: how many versions.
             condition: labels of the rows, for a model that was fitted with them.
             seed: which draws.
+            strict: as `restore`.
 
         Returns:
             n_samples times the rows, whole: what is there as it is, whole columns whole.
 
         Raises:
-            DataError: if y is nothing that could be left of rows like those of the fit.
+            DataError: as `restore`.
             Unsupported: if the model fills in nothing, or by its best guess only.
         """
-        source = self._open(y)
+        source = self._checked(y, strict, channels_left(self.capable(DrawsMissing, "draw what is missing"), None))
         pieces = [draws.cpu() for draws in self._drawn(source, n_samples, condition, seed)]
         if not pieces:
             raise DataError(f"{source.name} has no rows")
@@ -483,7 +522,7 @@ class Fitted:
         """
         if n_samples < 2:
             raise UserError(f"a standard deviation needs 2 draws or more, got n_samples={n_samples}")
-        source = self._open(y)
+        source = self._checked(y)
         pieces = [draws.double().std(0).cpu() for draws in self._drawn(source, n_samples, condition, seed)]
         return spread_to_rows(self.schema, _joined(pieces, source))
 
@@ -493,9 +532,9 @@ class Fitted:
         """Rows as the model takes them: (n, *x_shape)."""
         return self._answer_tensor(rows, None, lambda x, condition: x)
 
-    def see_again(self, rows: Any, *, condition: Any = None) -> Tensor:
+    def see_again(self, rows: Any, *, condition: Any = None, strict: bool = False) -> Tensor:
         """Reconstructions as the model gives them: (n, *x_shape)."""
-        return self._answer_tensor(rows, condition, self.capable(Reconstructor, "reconstruct").reconstruct)
+        return self._answer_tensor(rows, condition, self.capable(Reconstructor, "reconstruct").reconstruct, strict)
 
     def see_samples(
         self,
@@ -617,10 +656,14 @@ class Fitted:
         self, source: Source, condition: Any, channels: int, times: int = 1
     ) -> Iterator[tuple[np.ndarray, Tensor, Tensor | None]]:
         """Ids, what is left of these rows, and their condition; fewer at a time where each is answered `times` over."""
-        condition = self._labels(source, condition)
+        condition, told = self._labels(source, condition), Told("the model takes it as missing")
         for ids in self._chunks(len(source), times * max(1, source.row_bytes // 8)):
-            left = read_remains(self.schema, source, ids, channels=channels, dtype=self._dtype)
+            unseen = Unseen(len(ids))
+            left = read_remains(self.schema, source, ids, channels=channels, dtype=self._dtype, unseen=unseen)
+            told.add(unseen, ids, source)
             yield ids, left.to(self._device), self._condition(condition, ids)
+        if self.warns:
+            told.warn()
 
     def _drawn(self, source: Source, n: int, condition: Any, seed: int) -> Iterator[Tensor]:
         """(n, rows, *x_shape), some rows at a time."""
@@ -644,20 +687,71 @@ class Fitted:
             in_words = names.__getitem__ if names else partial(where, x_shape=self.schema.x_shape)
             raise gap.told(int(ids[gap.row % len(ids)]), in_words) from None
 
-    def _answer(self, rows: Any, condition: Any, ask: Callable[[Tensor, Tensor | None], Tensor]) -> np.ndarray:
-        return self._answer_tensor(rows, condition, ask).numpy()
+    def _answer(
+        self, rows: Any, condition: Any, ask: Callable[[Tensor, Tensor | None], Tensor], strict: bool = False
+    ) -> np.ndarray:
+        return self._answer_tensor(rows, condition, ask, strict).numpy()
 
-    def _answer_tensor(self, rows: Any, condition: Any, ask: Callable[[Tensor, Tensor | None], Tensor]) -> Tensor:
-        """Asks the model chunk by chunk. Each chunk meets the same noise, so a row's answer is its own."""
-        source = self._open(rows)
+    def _answer_tensor(
+        self, rows: Any, condition: Any, ask: Callable[[Tensor, Tensor | None], Tensor], strict: bool = False
+    ) -> Tensor:
+        """Asks the model chunk by chunk. Each chunk meets the same noise, so a row's answer is its own.
+
+        NaN where a row lacks a value and the model takes none that is missing.
+        """
+        source = self._checked(rows, strict)
         condition = self._labels(source, condition)
-        pieces = []
+        pieces, told = [], Told()
         with self._answering():
             for ids in self._chunks(len(source)):
-                x = self._load(source, ids)
+                unseen = Unseen(len(ids))
+                x = self._load(source, ids, unseen)
                 restart("answer")
-                pieces.append(ask(self._settle(x), self._condition(condition, ids)).cpu())
+                answer = ask(self._settle(x), self._condition(condition, ids)).cpu()
+                if unseen.unanswerable.any():
+                    answer[torch.from_numpy(unseen.unanswerable)] = torch.nan
+                pieces.append(answer)
+                told.add(unseen, ids, source)
+        if self.warns:
+            told.warn()
         return _joined(pieces, source)
+
+    def _checked(self, rows: Any, strict: bool = False, channels: int | None = None) -> Source:
+        """A source of rows that has what the model needs; what it has beyond that is left out, with a warning.
+
+        Args:
+            rows: whatever the caller gave.
+            strict: refuses what was not there at fit.
+            channels: of what is left of rows, where that is what the rows are.
+        """
+        source = self._open(rows)
+        if source.kind == "table" and self.schema.kind == "table":
+            self._check_columns(source, strict)
+        if strict:
+            refusal = Refusal()
+            for ids in self._chunks(len(source)):
+                unseen = Unseen(len(ids))
+                if channels is None:
+                    self._load(source, ids, unseen)
+                else:
+                    read_remains(self.schema, source, ids, channels=channels, unseen=unseen)
+                refusal.add(unseen, partial(_place, source, ids))
+            refusal.check()
+        return source
+
+    def _check_columns(self, source: Source, strict: bool) -> None:
+        table = self.schema.check_columns(source.read(np.arange(0)), isinstance(self.model, TakesMissing))
+        lacking = lacking_columns(self.schema.columns, table.column_names)
+        extra = self.schema.extra_columns(table.column_names)
+        if strict and (lacking or extra):
+            found = [*([f"lacks {listed(lacking)}"] if lacking else []), *([f"has {listed(extra)}"] if extra else [])]
+            raise DataError(f"{source.name} {' and '.join(found)}, other than at fit; leave --strict (strict=True) out")
+        if lacking and self.warns:
+            told = f"{source.name} lacks {listed(lacking)}: taken as missing in every row"
+            warnings.warn(told, UserWarning, stacklevel=2)
+        if extra and self.warns:
+            told = f"{source.name} has {listed(extra)}, which the model was not fitted on: left out"
+            warnings.warn(told, UserWarning, stacklevel=2)
 
     def _labels(self, source: Source, condition: Any) -> Any:
         """The labels that a conditional model is given: the caller's, else those of the rows."""
@@ -681,7 +775,7 @@ class Fitted:
             source.read(ids),
             dtype=dtype,
             missing_ok=missing_ok,
-            place=lambda i: source.place(int(ids[i])),
+            place=partial(_place, source, ids),
             unseen=unseen,
         )
 
@@ -741,6 +835,10 @@ def _begin_in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_begin_in_child)
+
+
+def _place(source: Source, ids: np.ndarray, i: int) -> str:
+    return source.place(int(ids[i]))
 
 
 def _tell_share(tell: Callable[[float], None], n: int, before: int, size: int, done: int, total: int) -> None:

@@ -61,7 +61,7 @@ def check_fits(spec: Spec, schema: Schema) -> None:
     kind = model_class(spec.name)
     if schema.has_categorical and issubclass(kind, Density):
         _check_categories(spec, schema)
-    missing = [f"{column.name} ({column.missing})" for column in schema.columns if column.missing]
+    missing = [f"{column.name} ({column.missing})" for column in schema.columns if column.missing and column.width]
     if missing and not issubclass(kind, TakesMissing):
         raise DataError(
             f"{spec.name} takes no missing values, and these columns have some: {', '.join(missing)}. "

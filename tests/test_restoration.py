@@ -279,7 +279,6 @@ def test_features_without_names_may_be_missing():
 @pytest.mark.parametrize(
     ("left", "words"),
     [
-        (np.full((2, 8, 8), np.inf), "finite"),
         (np.zeros((2, 8)), "height, width"),
         (np.zeros((2, 8, 8, 3)), "height, width"),
     ],
@@ -287,6 +286,17 @@ def test_features_without_names_may_be_missing():
 def test_what_is_no_image_is_refused(left, words):
     with pytest.raises(DataError, match=words):
         fitted_as(same, images(9, 8, 8), GaussianNoise()).restore(left)
+
+
+def test_what_is_infinite_is_filled_in_and_said():
+    left = images(2, 8, 8).astype(float)
+    left[1, 2, 3] = np.inf
+    fitted = fitted_as(lambda x: 0 * x, images(9, 8, 8), GaussianNoise())
+    with pytest.warns(UserWarning, match=r"1 row holds .*takes it as missing: row 1, at .*found inf"):
+        found = fitted.restore(left)
+    assert np.isfinite(found).all()
+    with pytest.raises(DataError, match=r"1 cell differs.*row 1.*found inf"):
+        fitted.restore(left, strict=True)
 
 
 def test_rows_that_lack_columns_are_refused():

@@ -23,7 +23,12 @@ MAX_CHANNELS = 4
 MAX_FEW_LEVELS = 31
 """Whole values up to this are not out of 256 levels but out of as many as there are."""
 UNIT_SHARE = 0.25
-"""Features in [0, 1] are pixels if at least this share is exactly 0 or 1; min-max scaled columns are not."""
+"""Features in [0, 1] are pixels if at least this share is exactly 0 or 1, and all are steps of one size."""
+PIXEL_STEPS = (*range(1, MAX_FEW_LEVELS + 1), 63, 127, 255, 65_535)
+"""Pixels that were scaled to [0, 1] are multiples of one of these parts. Columns that were scaled each by its own range
+are no multiples of one number: of these new rows may well lie beyond 0 and 1, and be ordinary."""
+N_STEPPED = 200_000
+"""So many values tell."""
 
 
 def infer_schema(
@@ -31,9 +36,10 @@ def infer_schema(
 ) -> Schema:
     """What the rows of a source are.
 
-    Bits are "binary"; 8-bit images, and whole numbers up to 255 in arrays of images, are "levels"; images of
-    floats in [0, 1], 16-bit images, and features in [0, 1] of which a quarter is exactly 0 or 1 are "unit"; all
-    else is "real" and standardized: by column, by channel, or as a whole. Tables are always real.
+    Bits are "binary"; 8-bit images, and whole numbers up to 255 in arrays of images, are "levels"; images of floats in
+    [0, 1], 16-bit images, and features in [0, 1] of which a quarter is exactly 0 or 1, and all are multiples of one
+    number as pixels are, are "unit"; all else is "real" and standardized: by column, by channel, or as a whole. Tables
+    are always real.
 
     Args:
         source: at least two rows.
@@ -200,9 +206,19 @@ def _domain(statistics: Statistics, dtype: np.dtype, row_shape: Shape) -> tuple[
     if dtype == np.uint16 and not is_vector:
         return "unit", 0.0, 65_535.0, 0
     share = statistics.n_at_ends / max(1, int(statistics.count.sum()))
-    if low >= 0 and high <= 1 and (not is_vector or share >= UNIT_SHARE):
+    if low >= 0 and high <= 1 and (not is_vector or (share >= UNIT_SHARE and _has_steps(statistics))):
         return "unit", 0.0, 1.0, 0
     return "real", 0.0, 1.0, 0
+
+
+def _has_steps(statistics: Statistics) -> bool:
+    """Whether values from 0 to 1 are multiples of one number, as pixels are."""
+    values = statistics.different(N_STEPPED)
+    return any(
+        bool((np.abs(values * n - np.rint(values * n)) < 3e-7 * n + 1e-9).all())
+        for n in PIXEL_STEPS
+        if len(values) <= n + 1
+    )
 
 
 def _as_float64(rows: Rows) -> np.ndarray:

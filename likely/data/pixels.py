@@ -1,20 +1,24 @@
 """Arrays to model tensors, and back: features column by column, images and other arrays by their range."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from likely.data.checks import Place, check_finite, first, refuse, where
+from likely.contract import Shape
 from likely.data.column import cast
-from likely.data.standard import in_units, standardized
-from likely.data.tabular import check_constant
+from likely.data.numeric import encode_numbers, note_not_finite
+from likely.data.rounding import SAME_STEPS
+from likely.data.standard import in_units
 from likely.data.unseen import Unseen
 from likely.errors import DataError
 
 if TYPE_CHECKING:
     from likely.data.schema import Schema
+
+_SINGLE_STEP = float(np.finfo(np.float32).eps)
 
 
 def check_shape(schema: "Schema", rows: object) -> np.ndarray:
@@ -38,19 +42,10 @@ def _mend_shape(schema: "Schema") -> str:
     return f"image files are made alike with --size {h}x{w} (size=({h}, {w})){also}"
 
 
-def encode_features(
-    schema: "Schema", rows: np.ndarray, missing_ok: bool, place: Place, unseen: Unseen | None
-) -> np.ndarray:
+def encode_features(schema: "Schema", rows: np.ndarray, missing_ok: bool, unseen: Unseen) -> np.ndarray:
     """(n, d) real features to what a model sees: (n, n_values) float64, constant columns set aside."""
-    names = [f"column {i}" for i in range(rows.shape[1])]
-    check_finite(rows, names, missing_ok, place)
     values = rows.astype(np.float64)
-    for i in schema.constant_columns:
-        check_constant(values[:, i], float(schema.columns[i].constant or 0.0), names[i], place, unseen)
-    kept = schema.kept_columns
-    if len(kept) < len(names):
-        values = values[:, kept]
-    return standardized(values, schema.locations, schema.scales, schema.bends)
+    return encode_numbers(schema.columns, values, lambda i: f"column {i}", missing_ok, unseen)
 
 
 def decode_features(schema: "Schema", values: np.ndarray, draws: bool) -> np.ndarray:
@@ -68,16 +63,15 @@ def decode_features(schema: "Schema", values: np.ndarray, draws: bool) -> np.nda
     return rows
 
 
-def encode_pixels(
-    schema: "Schema", rows: np.ndarray, dtype: torch.dtype, missing_ok: bool, place: Place, unseen: Unseen | None
-) -> Tensor:
+def encode_pixels(schema: "Schema", rows: np.ndarray, dtype: torch.dtype, missing_ok: bool, unseen: Unseen) -> Tensor:
     """Arrays that have no columns to model tensors (n, *x_shape): scaled by their range, or standardized."""
-    rows = in_range(schema, rows, missing_ok, place, unseen)
+    rows = in_range(schema, rows, missing_ok, unseen)
     # In bfloat16 and float16 some levels fall together before they are scaled.
     exact = torch.promote_types(dtype, torch.float32)
     if schema.domain == "real":
         moved = channels_first(schema, torch.from_numpy(rows.astype(np.float64))).contiguous()
-        return ((moved - schema.channel_tensor(schema.location)) / schema.channel_tensor(schema.scale)).to(dtype)
+        x = ((moved - schema.channel_tensor(schema.location)) / schema.channel_tensor(schema.scale)).to(dtype)
+        return x if missing_ok else x.nan_to_num(nan=0.0)  # the mean
     x = channels_first(schema, _as_tensor(rows).to(exact, copy=True)).contiguous()
     if schema.low:
         x -= schema.low
@@ -101,37 +95,53 @@ def channels_first(schema: "Schema", rows: Tensor) -> Tensor:
     return rows.unsqueeze(1) if schema.channel_axis is None else rows.movedim(-1, 1)
 
 
-def in_range(schema: "Schema", rows: np.ndarray, missing_ok: bool, place: Place, unseen: Unseen | None) -> np.ndarray:
-    """Rows with values that the domain has: others become the nearest that it has where they may be unseen."""
-    check_finite(rows, (), missing_ok, place)
-    if schema.domain == "real" or not rows.size:
+def in_range(schema: "Schema", rows: np.ndarray, missing_ok: bool, unseen: Unseen) -> np.ndarray:
+    """Rows with values that the domain has, or NaN: others become the nearest that it has, and are written down.
+
+    What is not finite becomes NaN where the domain is real or the model takes missing values, else the domain's low.
+    """
+    if not rows.size:
         return rows
     whole_bytes = rows.dtype == np.uint8 and schema.low == 0 and schema.high == 255
     if whole_bytes and (schema.domain == "levels" or schema.binarize):
         return rows
-    odd = _outside(schema, rows)
+    name, flat = placing(schema.row_shape), rows.reshape(len(rows), -1)
+    lost = note_not_finite(flat, name, missing_ok, unseen)
+    if lost is not None:
+        keep = missing_ok or schema.domain == "real"
+        flat = np.where(lost, np.asarray(np.nan if keep else schema.low, rows.dtype), flat)
+    if schema.domain != "real":
+        flat = _inside(schema, flat, name, unseen)
+    return flat.reshape(rows.shape)
+
+
+def placing(row_shape: Shape) -> Callable[[int], str]:
+    """Names the i-th value of a raw row."""
+    if len(row_shape) == 1:
+        return lambda i: f"column {i}"
+    return lambda i: f"at {tuple(int(each) for each in np.unravel_index(i, row_shape))}"
+
+
+def _inside(schema: "Schema", rows: np.ndarray, name: Callable[[int], str], unseen: Unseen) -> np.ndarray:
+    """Rows (n, values) whose values the domain has, NaN stays; what differs by more than rounding is written down."""
     if rows.dtype.kind == "f":
-        odd &= ~np.isnan(rows)
-    if not odd.any():
-        return rows
-    expected = f"{schema.values_text}, as at fit"
-    if unseen is None:
-        at, value = first(odd, rows)
-        refuse(where(at, (), place), value, expected, "rescale the rows to the units of fit, or fit again with them")
-    by_row = odd.reshape(len(odd), -1)
-    which = np.flatnonzero(by_row.any(1))
-    values = rows.reshape(len(rows), -1)[which, by_row[which].argmax(1)]
-    unseen.note("a value", which, values.tolist(), expected)
-    return np.where(odd, _nearest(schema, rows.astype(np.float64)), rows)
+        nearest = _nearest(schema, rows)
+        differs = (rows != nearest) & ~np.isnan(rows)
+        odd = differs & (np.abs(rows - nearest) > SAME_STEPS * _SINGLE_STEP * (schema.high - schema.low))
+    else:
+        odd = differs = _outside(schema, rows)
+        nearest = _nearest(schema, rows.astype(np.float64)) if odd.any() else rows
+    if odd.any():
+        ids, at = np.nonzero(odd)
+        unseen.note(ids, rows[odd].tolist(), f"{schema.values_text}, as at fit", lambda i: name(int(at[i])))
+    return np.where(differs, nearest, rows) if differs.any() else rows
 
 
 def _outside(schema: "Schema", rows: np.ndarray) -> np.ndarray:
+    """Which whole numbers the domain does not have."""
     if schema.domain == "binary" and not schema.binarize:
         return (rows != schema.low) & (rows != schema.high)
-    outside = (rows < schema.low) | (rows > schema.high)
-    if schema.domain == "levels" and rows.dtype.kind == "f":
-        outside |= rows != np.rint(rows)
-    return outside
+    return (rows < schema.low) | (rows > schema.high)
 
 
 def _nearest(schema: "Schema", rows: np.ndarray) -> np.ndarray:

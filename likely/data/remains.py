@@ -4,6 +4,7 @@ These are not rows like those of the fit: noise leaves the range of the data, Na
 of any size, or gray where the model's are in color. So they go through the schema's map and not through its checks.
 """
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,12 +13,13 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
-from likely.data.checks import Place, check_finite, row_place
 from likely.data.column import Column
-from likely.data.pixels import channels_first, decode_pixels
+from likely.data.numeric import note_not_finite
+from likely.data.pixels import channels_first, decode_pixels, placing
 from likely.data.source import Rows, Source
 from likely.data.standard import standardized
-from likely.data.tabular import as_numbers, as_text, check_column_names, decode_table, encode_table, in_frame
+from likely.data.tabular import as_numbers, as_text, decode_table, encode_table, in_frame
+from likely.data.unseen import Unseen
 from likely.errors import DataError
 
 if TYPE_CHECKING:
@@ -28,7 +30,13 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def read_remains(
-    schema: "Schema", source: Source, ids: np.ndarray, *, channels: int, dtype: torch.dtype = torch.float32
+    schema: "Schema",
+    source: Source,
+    ids: np.ndarray,
+    *,
+    channels: int,
+    dtype: torch.dtype = torch.float32,
+    unseen: Unseen | None = None,
 ) -> Tensor:
     """What is left of the rows with these ids, as a model sees it: (len(ids), *y_shape).
 
@@ -38,6 +46,7 @@ def read_remains(
         ids: which.
         channels: how many images in files are to have, as `pixels_to_remains` gives them.
         dtype: of the result.
+        unseen: as `remains_to_model`.
 
     Raises:
         DataError: as `remains_to_model`.
@@ -45,11 +54,11 @@ def read_remains(
     rows = source.read(ids)
     if source.kind == "image" and isinstance(rows, np.ndarray):
         rows = pixels_to_remains(schema, rows, channels)
-    return remains_to_model(schema, rows, dtype=dtype, place=lambda i: source.place(int(ids[i])))
+    return remains_to_model(schema, rows, dtype=dtype, unseen=unseen)
 
 
 def remains_to_model(
-    schema: "Schema", rows: Rows, *, dtype: torch.dtype = torch.float32, place: Place | None = None
+    schema: "Schema", rows: Rows, *, dtype: torch.dtype = torch.float32, unseen: Unseen | None = None
 ) -> Tensor:
     """What is left of rows, as a model sees it.
 
@@ -58,18 +67,18 @@ def remains_to_model(
         rows: (n, ...) numbers in the units of the rows, NaN where missing; images of any size, with the channels
             of the rows, or one, or none named; or a table with the columns of fit, with null or NaN where missing.
         dtype: of the result.
-        place: names row i in messages.
+        unseen: where is written down what was not there at fit: categories, and what is infinite or no number.
 
     Returns:
-        (n, *y_shape).
+        (n, *y_shape). What is unseen is missing.
 
     Raises:
-        DataError: if columns, categories or the number of axes are not such as at fit, or a value is infinite.
+        DataError: if columns or the number of axes are not such as at fit.
     """
-    at = place or row_place
+    unseen = Unseen(len(rows)) if unseen is None else unseen
     if schema.kind == "table":
-        return torch.from_numpy(_encoded(schema, rows, at)).to(dtype)
-    array = _checked(rows, at)
+        return torch.from_numpy(_encoded(schema, rows, unseen)).to(dtype)
+    array = _checked(rows, unseen)
     if schema.columns:
         return torch.from_numpy(_standardized(schema, array)).to(dtype)
     if schema.kind != "image":
@@ -168,24 +177,24 @@ def pixels_to_remains(schema: "Schema", pixels: np.ndarray, channels: int) -> np
     return values[..., 0] if channels == 1 and schema.channel_axis is None else values
 
 
-def _encoded(schema: "Schema", rows: Rows, place: Place) -> np.ndarray:
+def _encoded(schema: "Schema", rows: Rows, unseen: Unseen) -> np.ndarray:
     """A table; constant columns are set aside unread, for noise may have changed them."""
     if not isinstance(rows, pyarrow.Table):
         names = ", ".join(column.name for column in schema.columns[:5])
         raise DataError(f"found a {type(rows).__name__}, expected a table with the columns of fit ({names})")
-    check_column_names(schema.columns, rows.column_names)
-    kept = [schema.columns[i] for i in schema.kept_columns]
-    return encode_table(kept, rows.select([column.name for column in kept]), True, place)
+    schema.check_columns(rows, False, "add it, with empty cells")
+    return encode_table([schema.columns[i] for i in schema.kept_columns], rows, True, unseen)
 
 
-def _checked(rows: Rows, place: Place) -> np.ndarray:
+def _checked(rows: Rows, unseen: Unseen) -> np.ndarray:
     if not isinstance(rows, np.ndarray) or rows.dtype.kind not in "biuf":
         kind = rows.dtype if isinstance(rows, np.ndarray) else type(rows).__name__
         raise DataError(f"found {kind}, expected an array of numbers, as at fit; hand in its .to_numpy()")
     small = rows.dtype.itemsize < 4 or rows.dtype == np.float32
     array = np.require(rows, np.float32 if small else np.float64, "W")
-    check_finite(array, (), True, place)
-    return array
+    flat = array.reshape(len(array), math.prod(array.shape[1:]))
+    lost = note_not_finite(flat, placing(array.shape[1:]), True, unseen)
+    return array if lost is None else np.where(lost.reshape(array.shape), np.nan, array).astype(array.dtype)
 
 
 def _standardized(schema: "Schema", array: np.ndarray) -> np.ndarray:

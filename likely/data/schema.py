@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -26,8 +27,8 @@ from likely.data.pixels import (
 from likely.data.reading import Cells, Reading
 from likely.data.source import Rows
 from likely.data.standard import log_slope_of_bend
-from likely.data.tabular import decode_table, encode_table, in_frame
-from likely.data.unseen import Unseen
+from likely.data.tabular import decode_table, encode_table, in_frame, lacking_columns, listed
+from likely.data.unseen import Refusal, Unseen
 from likely.errors import DataError
 
 
@@ -140,26 +141,55 @@ class Schema:
             missing_ok: whether NaN (and null) means missing; it is refused otherwise.
             place: names row i of `rows` in messages; "row i" where None.
             unseen: of n rows: where values are written down that were not there at fit (a category, another value
-                of a constant column, a value out of range); they are refused where None.
+                of a constant column, a value out of range, an infinite one, text where a number was) and, unless
+                `missing_ok`, those that are missing; they are refused where None.
 
         Returns:
             (n, *x_shape), NaN where missing. Of what is unseen a model sees the nearest value of the domain, no
-            category, and nothing of constant columns.
+            category, and nothing of constant columns; what is infinite or no number is missing, and what is missing
+            is the mean, or the low end of the domain, where NaN is not allowed.
 
         Raises:
-            DataError: if shape or columns are not such as at fit, or values are not and may not be unseen; it names
-                row and column.
+            DataError: if shape or columns are not such as at fit; or if values are not and may not be unseen: it names
+                row and column of all, or of the first 20.
         """
-        at = place or row_place
+        written = Unseen(len(rows)) if unseen is None else unseen
+        x = self._encoded(rows, dtype, missing_ok, written)
+        if unseen is None:
+            refusal = Refusal()
+            refusal.add(written, place or row_place)
+            refusal.check()
+        return x
+
+    def _encoded(self, rows: Rows, dtype: torch.dtype, missing_ok: bool, unseen: Unseen) -> Tensor:
         if self.kind == "table":
-            if not isinstance(rows, pyarrow.Table):
-                names = ", ".join(column.name for column in self.columns[:5])
-                raise DataError(f"found a {type(rows).__name__}, expected a table with the columns of fit ({names})")
-            return torch.from_numpy(encode_table(self.columns, rows, missing_ok, at, unseen)).to(dtype)
+            table = self.check_columns(rows, missing_ok)
+            return torch.from_numpy(encode_table(self.columns, table, missing_ok, unseen)).to(dtype)
         array = check_shape(self, rows)
         if self.columns:
-            return torch.from_numpy(encode_features(self, array, missing_ok, at, unseen)).to(dtype)
-        return encode_pixels(self, array, dtype, missing_ok, at, unseen)
+            return torch.from_numpy(encode_features(self, array, missing_ok, unseen)).to(dtype)
+        return encode_pixels(self, array, dtype, missing_ok, unseen)
+
+    def check_columns(self, rows: Rows, missing_ok: bool, mend: str = "add it") -> pyarrow.Table:
+        """Rows as a table that has the columns that a model sees; without some of them where `missing_ok`.
+
+        Raises:
+            DataError: if it is no table, or lacks columns, or has two of a name.
+        """
+        if not isinstance(rows, pyarrow.Table):
+            names = ", ".join(column.name for column in self.columns[:5])
+            raise DataError(f"found a {type(rows).__name__}, expected a table with the columns of fit ({names})")
+        lacking = lacking_columns(self.columns, rows.column_names)
+        n_seen = sum(column.width > 0 for column in self.columns)
+        if lacking and not (missing_ok and len(lacking) < n_seen):
+            found = f" (it has {listed(rows.column_names)})" if len(lacking) == n_seen else ""
+            raise DataError(f"the table lacks {listed(lacking)}, which the model was fitted on{found}; {mend}")
+        return rows
+
+    def extra_columns(self, names: Sequence[str]) -> list[str]:
+        """The names of columns that were not there at fit."""
+        known = {column.name for column in self.columns}
+        return [name for name in names if name not in known]
 
     def to_rows(self, x: Tensor | np.ndarray, *, draws: bool) -> Any:
         """What a model gives, in the caller's terms: the inverse of `to_model`.

@@ -79,6 +79,13 @@ class Statistics:
         values = np.concatenate([block[:, group] for block in self._sample] or [np.empty(0)])
         return values[~np.isnan(values)]
 
+    def different(self, most: int) -> np.ndarray:
+        """The different values among some `most` of the sample of all groups, rising."""
+        blocks = [block.ravel() for block in self._sample]
+        step = max(1, sum(map(len, blocks)) // most)
+        values = np.unique(np.concatenate([block[::step] for block in blocks] or [np.empty(0)]))
+        return values[~np.isnan(values)]
+
     def _merge(self, values: np.ndarray, observed: np.ndarray, count: np.ndarray) -> None:
         mean = values.sum(0) / np.maximum(count, 1)
         apart = (values - mean) * observed

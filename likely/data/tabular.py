@@ -1,14 +1,14 @@
 """Tables to the numbers a model sees, and back."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from likely.data.checks import MEND_MISSING, Place, check_finite, refuse
 from likely.data.column import Column, cast
-from likely.data.rounding import is_same
+from likely.data.numeric import Cell, encode_numbers
 from likely.data.unseen import Unseen
 from likely.errors import DataError
 
@@ -38,130 +38,136 @@ def as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(pa.string())
 
 
-def encode_table(
-    columns: Sequence[Column], table: pa.Table, missing_ok: bool, place: Place, unseen: Unseen | None = None
-) -> np.ndarray:
-    """What a model sees of a table whose columns are the known ones, in any order.
+def encode_table(columns: Sequence[Column], table: pa.Table, missing_ok: bool, unseen: Unseen) -> np.ndarray:
+    """What a model sees of a table, of whose columns the known ones are read, in any order.
 
     Args:
         columns: what was seen at fit.
-        table: n rows.
+        table: n rows. A column that it lacks has no values; of constant ones nothing is said then.
         missing_ok: whether null and NaN mean missing.
-        place: names a row in messages.
-        unseen: where categories and changed constants are written down; they are refused where None.
+        unseen: where values are written down that were not there at fit.
 
     Returns:
         (n, n_values) float64, NaN where missing. A category that is not known is missing where `missing_ok`, else
         none of those that are known.
 
     Raises:
-        DataError: naming columns that are missing or unknown, or row and column of a value that cannot be.
+        DataError: naming a column whose values are of a type that cannot be read as the one of fit.
     """
-    check_column_names(columns, table.column_names)
-    encoded = np.empty((table.num_rows, sum(column.width for column in columns)))
-    start = 0
-    for column in columns:
-        encode = _encode_numbers if column.kind == "numeric" else _encode_categories
-        encode(column, table.column(column.name), encoded[:, start : start + column.width], missing_ok, place, unseen)
-        start += column.width
+    there = set(table.column_names)
+    columns = [column for column in columns if column.width or column.name in there]
+    ends = np.cumsum([column.width for column in columns], dtype=np.int64)
+    encoded = np.zeros((table.num_rows, int(ends[-1]) if len(ends) else 0))
+    absent = pa.nulls(table.num_rows)
+    cells = [table.column(each.name) if each.name in there else pa.chunked_array([absent]) for each in columns]
+    numeric = [i for i, column in enumerate(columns) if column.kind == "numeric"]
+    numbers, texts = _numbers([columns[i] for i in numeric], [cells[i] for i in numeric], table.num_rows)
+    own = [columns[i] for i in numeric]
+    x = encode_numbers(own, numbers, lambda i: f'column "{own[i].name}"', missing_ok, unseen, texts)
+    encoded[:, [ends[i] - 1 for i in numeric if columns[i].width]] = x
+    for i, column in enumerate(columns):
+        if column.kind == "categorical":
+            own_place = encoded[:, ends[i] - column.width : ends[i]]
+            _encode_categories(column, cells[i], own_place, missing_ok, unseen)
     return encoded
 
 
-def check_column_names(columns: Sequence[Column], names: Sequence[str]) -> None:
-    """Refuses a table that lacks columns, or has some that nobody knows."""
-    known = [column.name for column in columns]
-    absent = [name for name in known if name not in set(names)]
-    if absent:
-        raise DataError(f"the table lacks {_listed(absent)}, which the model was fitted on; add it")
-    extra = [name for name in names if name not in set(known)]
-    if extra:
-        mend = f"--drop {extra[0]} (drop={extra!r}), or --label {extra[0]} (label={extra[0]!r}) where it holds labels"
-        raise DataError(f"the table has {_listed(extra)}, which the model was not fitted on; leave it out with {mend}")
-    twice = {name for name in names if list(names).count(name) > 1} if len(set(names)) < len(names) else set()
-    if twice:
-        raise DataError(f"the table has more than one column of a name: {_listed(sorted(twice))}; rename them")
+def lacking_columns(columns: Sequence[Column], names: Sequence[str]) -> list[str]:
+    """The columns that a model sees and a table lacks.
+
+    Raises:
+        DataError: if the table has more than one column of a name.
+    """
+    there = set(names)
+    if len(there) < len(names):
+        twice = [name for name, often in Counter(names).items() if often > 1]
+        raise DataError(f"the table has more than one column of a name: {listed(sorted(twice))}; rename them")
+    return [column.name for column in columns if column.width and column.name not in there]
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Columns by name, the first of them: "columns "a", "b" and 3 more"."""
     shown = ", ".join(f'"{name}"' for name in names[:5])
     rest = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return f"{'column' if len(names) == 1 else 'columns'} {shown}{rest}"
 
 
-def _encode_numbers(
-    column: Column,
-    values: pa.ChunkedArray,
-    encoded: np.ndarray,
-    missing_ok: bool,
-    place: Place,
-    unseen: Unseen | None,
-) -> None:
-    if not (is_number(values.type) or pa.types.is_boolean(values.type) or pa.types.is_null(values.type)):
-        _refuse_type(column, values, place)
-    numbers = as_numbers(values)
-    check_finite(numbers[:, None], [f'column "{column.name}"'], missing_ok, place)
-    if column.constant is None:
-        encoded[:, 0] = column.standardized(numbers)
-        return
-    check_constant(numbers, float(column.constant), f'column "{column.name}"', place, unseen)
+def _numbers(
+    columns: Sequence[Column], cells: Sequence[pa.ChunkedArray], n_rows: int
+) -> tuple[np.ndarray, dict[Cell, object]]:
+    """Numbers (n_rows, len(columns)), NaN where there is none, and infinite where there is what the second names."""
+    numbers, texts = np.empty((n_rows, len(columns))), dict[Cell, object]()
+    for i, (column, values) in enumerate(zip(columns, cells, strict=True)):
+        if is_number(values.type) or pa.types.is_boolean(values.type) or pa.types.is_null(values.type):
+            numbers[:, i] = as_numbers(values)
+            continue
+        for row, value in enumerate(_texts(column, values)):
+            numbers[row, i] = number_of(value)
+            if np.isinf(numbers[row, i]):
+                texts[row, i] = value
+    return numbers, texts
 
 
-def check_constant(numbers: np.ndarray, constant: float, name: str, place: Place, unseen: Unseen | None) -> None:
-    """Refuses, or writes down, numbers other than the one that a column always held, but for rounding; NaN is none."""
-    changed = np.flatnonzero(~is_same(numbers, constant) & ~np.isnan(numbers))
-    if not len(changed):
-        return
-    found = float(numbers[changed[0]])
-    digits = "g" if f"{found:g}" != f"{constant:g}" else ".17g"
-    expected = f"{constant:{digits}}, the only value that was there at fit"
-    if unseen is None:
-        at = f"{place(int(changed[0]))}, {name}"
-        raise DataError(f"{at}: found {found:{digits}}, expected {expected}; correct it, or fit again with it")
-    unseen.note(name, changed, numbers[changed].tolist(), expected)
+def _texts(column: Column, values: pa.ChunkedArray) -> list[str | None]:
+    try:
+        texts: list[str | None] = as_text(values).to_pylist()
+    except pa.ArrowException:
+        mend = "turn the column into numbers, or fit again"
+        raise DataError(
+            f'column "{column.name}": found values of type {values.type}, expected numbers; {mend}'
+        ) from None
+    return texts
 
 
-def _refuse_type(column: Column, values: pa.ChunkedArray, place: Place) -> None:
-    mend = "turn the column into numbers, or fit again"
-    if not is_text(values.type):
-        raise DataError(f'column "{column.name}": found values of type {values.type}, expected numbers; {mend}')
-    for row, text in enumerate(values.to_pylist()):
-        try:
-            float(text if text is not None else "nan")
-        except ValueError:
-            refuse(f'{place(row)}, column "{column.name}"', text, "a number", mend)
-    raise DataError(f'column "{column.name}": found numbers written as text, expected numbers; {mend}')
+def number_of(text: str | None) -> float:
+    """The number that a text is; NaN where it is empty, and infinity where it is no number."""
+    if text is None or not text.strip():
+        return np.nan
+    try:
+        return float(text)
+    except ValueError:
+        return np.inf
 
 
 def _encode_categories(
-    column: Column,
-    values: pa.ChunkedArray,
-    encoded: np.ndarray,
-    missing_ok: bool,
-    place: Place,
-    unseen: Unseen | None,
+    column: Column, values: pa.ChunkedArray, encoded: np.ndarray, missing_ok: bool, unseen: Unseen
 ) -> None:
     name = f'column "{column.name}"'
     try:
-        text = as_text(values)
+        text = as_text(_like_fit(column, values))
     except pa.ArrowException:
         raise DataError(f"{name}: found values of type {values.type}, expected text or categories") from None
     known = column.categories if column.constant is None else (str(column.constant),)
     found = pc.index_in(text, value_set=pa.array(known, pa.string()))
     codes = found.fill_null(-1).to_numpy().astype(np.int64)
     absent = text.is_null().to_numpy()
-    if not missing_ok and absent.any():
-        refuse(f"{place(int(np.argmax(absent)))}, {name}", "no value", "a category", MEND_MISSING)
     unknown = np.flatnonzero((codes < 0) & ~absent)
     if len(unknown):
-        row = int(unknown[0])
-        expected = f"one of {', '.join(known[:5])}" + (f" and {len(known) - 5} more" if len(known) > 5 else "")
-        if unseen is None:
-            mend = "correct it, or fit again with rows that hold it"
-            refuse(f"{place(row)}, {name}", text[row].as_py(), expected, mend)
-        unseen.note(name, unknown, text.take(pa.array(unknown)).to_pylist(), expected)
+        more = f" and {len(known) - 5} more" if len(known) > 5 else ""
+        only = ", the only value that was there at fit" if column.constant is not None else ""
+        expected = f"one of {', '.join(known[:5])}{more}" if len(known) > 1 else f"{known[0]}{only}"
+        unseen.note(unknown, text.take(pa.array(unknown)).to_pylist(), expected, name)
+    if not missing_ok and not (column.constant is not None and column.missing):
+        lost = np.flatnonzero(absent)
+        unseen.note(lost, [None] * len(lost), "a category", name, missing=column.constant is None)
     if column.constant is None:
         np.equal(codes[:, None], np.arange(len(known)), out=encoded, casting="unsafe")
-        encoded[(codes < 0) if missing_ok else absent] = np.nan
+        if missing_ok:
+            encoded[codes < 0] = np.nan
+
+
+def _like_fit(column: Column, values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Values that say the same as the categories of fit in another type: 1 and "True" for true, 2.0 for 2."""
+    kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
+    if column.dtype == "str" or not (is_text(kind) or pa.types.is_floating(kind) or pa.types.is_integer(kind)):
+        return values
+    text = as_text(values)
+    if column.dtype == "bool":
+        same = {"true": "true", "false": "false", "1": "true", "0": "false", "1.0": "true", "0.0": "false"}
+        return pa.chunked_array([[same.get(str(each).strip().lower(), each) for each in text.to_pylist()]], pa.string())
+    if pa.types.is_floating(kind) and np.dtype(column.dtype).kind in "iu":
+        return pc.replace_substring_regex(text, r"\.0$", "")
+    return values
 
 
 def decode_table(columns: Sequence[Column], values: np.ndarray, draws: bool) -> pa.Table:
@@ -200,7 +206,8 @@ def _decode_categories(column: Column, values: np.ndarray, draws: bool) -> pa.Ar
     if column.constant is not None:
         text = pa.repeat(pa.scalar(str(column.constant)), len(values))
     else:
-        text = pa.array(column.categories, pa.string()).take(pa.array(values.argmax(1)))
+        unknown = np.isnan(values).any(1)
+        text = pa.array(column.categories, pa.string()).take(pa.array(values.argmax(1), mask=unknown))
     return text if column.dtype == "str" else text.cast(pa.from_numpy_dtype(np.dtype(column.dtype)))
 
 

@@ -1,43 +1,174 @@
-"""Values that were not there at fit: which rows hold them, what was found, and what was expected."""
+"""What was not there at fit: which rows hold it, what was found, and what was expected."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from likely.data.checks import show
+from likely.data.checks import Place, show
+from likely.data.source import Source
+from likely.errors import DataError
+
+N_LISTED, N_WARNED = 20, 3
+"""A refusal lists so many cells, a warning so many rows."""
+
+MEND = "correct them, fit again with rows like these, or leave --strict (strict=True) out"
+MEND_MISSING = "fill in what is missing, or choose a model that takes missing values (`likely models` lists them)"
 
 
 @dataclass(frozen=True)
 class Found:
-    """One kind of unseen value in some rows of a block: `values[i]` stands in row `rows[i]`."""
+    """Cells of one kind in some rows of a block: the i-th of them stands in row `rows[i]` and holds `values[i]`.
 
-    name: str
+    Attributes:
+        rows: (k,), rising.
+        values: k of them; None where there is no value.
+        expected: what was there at fit, in words.
+        name: names the place of the i-th cell within its row.
+        missing: whether the model lacks a value there that it cannot do without.
+    """
+
     rows: np.ndarray
     values: Sequence[object]
     expected: str
+    name: Callable[[int], str]
+    missing: bool
+
+    def reason(self, i: int) -> str:
+        """What is new about a cell: "column "city": found 'Ulm', expected one of Bonn, Kiel"."""
+        value = self.values[i]
+        return f"{self.name(i)}: " + ("no value" if value is None else f"found {show(value)}, expected {self.expected}")
+
+    def told(self, i: int) -> str:
+        """A cell in a list of what is refused."""
+        value = self.values[i]
+        found = "no value" if value is None else show(value)
+        return f"{self.name(i)}: found {found}, expected {self.expected}"
 
 
 class Unseen:
     """What a block of n rows holds that the rows of fit did not.
 
-    A new value is no reason to refuse a row: the model sees what it can of it, and the row is novel by definition.
+    It is no reason to refuse a row: the model sees what it can of it, and the row is novel by definition.
     """
 
     def __init__(self, n: int) -> None:
         self.rows = np.zeros(n, dtype=bool)
         """(n,) whether a row holds such a value."""
+        self.unanswerable = np.zeros(n, dtype=bool)
+        """(n,) whether the model lacks a value of a row that it cannot do without, so that it has no answer."""
         self.found: list[Found] = []
 
-    def note(self, name: str, rows: np.ndarray, values: Sequence[object], expected: str) -> None:
-        """Writes down that `rows` (k,) hold `values` (k,) in what is called `name`, where `expected` was expected."""
+    def note(
+        self,
+        rows: np.ndarray,
+        values: Sequence[object],
+        expected: str,
+        name: str | Callable[[int], str],
+        *,
+        missing: bool = False,
+    ) -> None:
+        """Writes down what `rows` (k,), rising, hold: `values` (k,), where `expected` was expected.
+
+        Args:
+            rows: which; one may be there more than once.
+            values: None where there is no value.
+            expected: what was there at fit, in words.
+            name: the column, or what names the place of the i-th of these cells within its row.
+            missing: whether the model lacks a value there that it cannot do without.
+        """
+        if not len(rows):
+            return
         self.rows[rows] = True
-        self.found.append(Found(name, rows, values, expected))
+        if missing:
+            self.unanswerable[rows] = True
+        self.found.append(Found(rows, values, expected, name if callable(name) else lambda i: name, missing))
 
     def reasons(self) -> dict[int, str]:
-        """In words, by row: "column "city": found 'Ulm', expected one of Bonn, Kiel"; the first of each row."""
+        """What is new, in words, by row: the first of each row, what the model cannot do without before all else."""
         told: dict[int, str] = {}
-        for each in self.found:
-            for row, value in zip(each.rows.tolist(), each.values, strict=True):
-                told.setdefault(row, f"{each.name}: found {show(value)}, expected {each.expected}")
+        for each in sorted(self.found, key=lambda found: not found.missing):
+            rows, firsts = np.unique(each.rows, return_index=True)
+            for row, i in zip(rows.tolist(), firsts.tolist(), strict=True):
+                if row not in told:
+                    told[row] = each.reason(i)
         return told
+
+    @property
+    def n_cells(self) -> int:
+        """How many cells there are."""
+        return sum(len(each.rows) for each in self.found)
+
+    def cells(self) -> Iterator[tuple[int, str]]:
+        """The row of each cell and what it holds, in words, in the order of the rows."""
+        found = [(row, kind, i) for kind, each in enumerate(self.found) for i, row in enumerate(each.rows.tolist())]
+        for row, kind, i in sorted(found):
+            yield row, self.found[kind].told(i)
+
+
+class Refusal:
+    """Cells that are refused: the first of them in words, and how many there are in all."""
+
+    def __init__(self) -> None:
+        self.listed: list[str] = []
+        self.n = self.n_missing = 0
+
+    def add(self, unseen: Unseen, place: Place) -> None:
+        """Adds the cells of a block whose row i is called place(i)."""
+        self.n += unseen.n_cells
+        self.n_missing += sum(sum(value is None for value in each.values) for each in unseen.found)
+        for row, text in unseen.cells():
+            if len(self.listed) == N_LISTED:
+                return
+            self.listed.append(f"{place(row)}, {text}")
+
+    def check(self) -> None:
+        """Raises a DataError that names the cells, where there are any."""
+        if not self.n:
+            return
+        cells = "1 cell differs" if self.n == 1 else f"{self.n:,} cells differ"
+        more = f"; and {self.n - len(self.listed):,} more" if self.n > len(self.listed) else ""
+        mend = "; ".join([MEND_MISSING] * (self.n_missing > 0) + [MEND] * (self.n > self.n_missing))
+        raise DataError(f"{cells} from what was there at fit: {'; '.join(self.listed)}{more}; {mend}")
+
+
+class Told:
+    """What a warning says of rows that hold what was not there at fit: the first of them, and how many there are."""
+
+    def __init__(self, seen_as: str = "the model answers by what it can see") -> None:
+        self.seen_as = seen_as
+        self.unanswerable, self.others = list[str](), list[str]()
+        self.n_unanswerable = self.n_others = 0
+
+    def add(self, unseen: Unseen, ids: np.ndarray, source: Source) -> None:
+        """Adds a block of rows of a source, whose ids are `ids`."""
+        if not unseen.found:
+            return
+        lost = unseen.unanswerable
+        self.n_unanswerable += int(lost.sum())
+        self.n_others += int((unseen.rows & ~lost).sum())
+        for row, reason in sorted(unseen.reasons().items()):
+            kind = self.unanswerable if lost[row] else self.others
+            if len(kind) < N_WARNED:
+                kind.append(f"{source.place(int(ids[row]))}, {reason}")
+
+    def warn(self) -> None:
+        """Warns of them, where there are any."""
+        told = []
+        if self.n_unanswerable:
+            what = f"{_rows(self.n_unanswerable, 'is', 'are')} NaN, for the model takes no missing values"
+            told.append(f"{what}: {_first(self.unanswerable, self.n_unanswerable)}")
+        if self.n_others:
+            what = f"{_rows(self.n_others, 'holds', 'hold')} what was not there at fit; {self.seen_as}"
+            told.append(f"{what}: {_first(self.others, self.n_others)}")
+        if told:
+            warnings.warn("; ".join(told), UserWarning, stacklevel=2)
+
+
+def _rows(n: int, one: str, more: str) -> str:
+    return f"{n:,} row {one}" if n == 1 else f"{n:,} rows {more}"
+
+
+def _first(listed: Sequence[str], n: int) -> str:
+    return "; ".join(listed) + (f"; and {n - len(listed):,} more" if n > len(listed) else "")

@@ -60,6 +60,7 @@ class Learner(BaseEstimator):
     def _settle(self) -> None:
         # Scores of the same row differ by rounding between batches; in float64 nobody can tell.
         self._precise = self.fitted_.to("cpu", torch.float64)
+        self._precise.warns = False  # as scikit-learn's estimators: folds of a cross-validation hold what others do not
 
     def _check(self, able: Callable[[type[Model]], bool], lack: str, others: str) -> None:
         """Refuses, before anything is learned, a model that cannot do what the estimator is for."""

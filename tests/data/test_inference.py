@@ -17,10 +17,20 @@ RNG = np.random.default_rng(0)
 def test_scaled_features_are_real_and_flat_pixels_are_not():
     scaled = RNG.random((200, 5))
     assert infer_schema(open_source(scaled)).domain == "real"
-    pixels = np.where(RNG.random((200, 5)) < 0.3, 0.0, scaled)
-    assert infer_schema(open_source(pixels)).domain == "unit"
-    few = np.where(RNG.random((200, 5)) < 0.2, 0.0, scaled)
-    assert infer_schema(open_source(few)).domain == "real"
+    for steps in (16, 255, 65_535):
+        for dtype in (np.float32, np.float64):
+            gray = (np.rint(scaled * steps) / steps).astype(dtype)
+            pixels = np.where(RNG.random((200, 5)) < 0.3, 0.0, gray).astype(dtype)
+            assert infer_schema(open_source(pixels)).domain == "unit"
+            few = np.where(RNG.random((200, 5)) < 0.1, 0.0, gray).astype(dtype)
+            assert infer_schema(open_source(few)).domain == "real"
+
+
+def test_columns_that_were_scaled_by_their_own_range_are_real():
+    """Of these a new row may well lie beyond 0 and 1, and is none the less ordinary."""
+    counts = RNG.poisson([0.5, 1, 3, 9, 20], (300, 5)).astype(float)
+    for rows in (counts, np.where(RNG.random((300, 5)) < 0.4, 0.0, RNG.random((300, 5)))):
+        assert infer_schema(open_source(rows / rows.max(0))).domain == "real"
 
 
 def test_counts_of_features_are_real():

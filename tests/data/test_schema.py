@@ -212,7 +212,7 @@ LATER = {
     "flat": ("gray", lambda r: r.reshape(20, -1), ["(30,)"]),
     "a table": ("features", lambda r: pa.table({"a": [1]}), ["Table", "to_numpy"]),
     "text": ("features", lambda r: r.astype(str), ["numbers"]),
-    "NaN": ("features", lambda r: _with(r, (3, 1), np.nan), ["row 3", "column 1", "missing"]),
+    "NaN": ("features", lambda r: _with(r, (3, 1), np.nan), ["row 3", "column 1: found no value", "takes missing"]),
     "inf": ("features", lambda r: _with(r, (3, 1), np.inf), ["row 3", "column 1", "inf"]),
     "inf in an image": ("real image", lambda r: _with(r, (3, 1, 2, 0), np.inf), ["row 3", "(1, 2, 0)", "inf"]),
     "no bit": ("bits", lambda r: _with(r.astype(int), (2, 0, 1), 2), ["row 2", "found 2", "only 0 and 1"]),
@@ -223,7 +223,7 @@ LATER = {
     ),
     "no level": ("digits", lambda r: _with(r, (5, 0, 0), 17), ["row 5", "found 17", "whole numbers from 0 to 16"]),
     "not whole": ("gray", lambda r: _with(r.astype(float), (5, 0, 0), 0.5), ["row 5", "found 0.5", "whole"]),
-    "above the unit": ("unit", lambda r: r * 255, ["row 0", "from 0 to 1", "rescale"]),
+    "above the unit": ("unit", lambda r: r * 255, ["row 0", "from 0 to 1", "598 cells", "and 578 more"]),
     "below the unit": ("unit", lambda r: _with(r, (7, 0, 0), -0.5), ["row 7", "found -0.5"]),
 }
 

@@ -195,7 +195,6 @@ def test_columns_are_put_back_in_order(fitted):
 
 LATER_CORPUS = {
     "a column less": (lambda rows: rows.pop("word"), ['"word"', "lacks"]),
-    "a column more": (lambda rows: rows.update(new=[1, 2, 3]), ['"new"', "--drop new", "--label new"]),
     "not constant": (lambda rows: rows.update(same=[7, 8, 7]), ["row 1", '"same"', "found 8", "expected 7"]),
     "not constant text": (lambda rows: rows.update(fixed=["k", "k", "z"]), ["row 2", '"fixed"', "'z'", "k"]),
     "unseen category": (lambda rows: rows.update(word=["a", "c", "b"]), ["row 1", '"word"', "'c'", "one of a, b"]),
