@@ -118,13 +118,13 @@ def _values(n: int) -> str:
     return f"{n} value" + ("s" if n != 1 else "")
 
 
-def open_delimited(path: Path, name: str) -> Delimited:
-    """A .csv, .tsv or .txt file with a header line.
+def open_delimited(path: Path, name: str, usual: str = "") -> Delimited:
+    """A .csv, .tsv or .txt file with a header line; `usual` is the encoding that such files were in before.
 
     Raises:
         DataError: naming all that is wrong with encoding and header.
     """
-    return as_delimited(read_text(path, name), name)
+    return as_delimited(read_text(path, name, usual), name)
 
 
 def as_delimited(text: Text, name: str) -> Delimited:

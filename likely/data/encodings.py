@@ -8,9 +8,12 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
+from likely.data.encoding_guess import NAMES, guess_encoding
 from likely.errors import DataError
 
 BLOCK_BYTES = 2**22
+_BAD, _FEW_BAD = "\ufffd", 0.1
+"""What stands for bytes that are no UTF-8; where they are few among letters that are, the file is damaged UTF-8."""
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -47,8 +50,13 @@ class Text:
         return io.TextIOWrapper(self.open(), "utf-8-sig", newline=None)
 
 
-def read_text(path: Path, name: str) -> Text:
+def read_text(path: Path, name: str, usual: str = "") -> Text:
     """Finds out the encoding of a file: by its mark, UTF-8 where all of it is, else by a guess.
+
+    Args:
+        path: the file.
+        name: what the user typed.
+        usual: the encoding that such files were in before, which is the likelier one where it fits.
 
     Raises:
         DataError: if it cannot be read, holds a NUL byte, or is in no encoding that is known.
@@ -64,34 +72,43 @@ def read_text(path: Path, name: str) -> Text:
             content = file.read()
     except OSError as error:
         raise DataError(f"{name} cannot be read: {error.strerror}") from None
-    return decoded(content, name)
+    return decoded(content, name, usual)
 
 
-def decoded(content: bytes, name: str) -> Text:
+def decoded(content: bytes, name: str, usual: str = "") -> Text:
     """As `read_text`, of bytes."""
-    encoding, guessed = next((encoding for mark, encoding in _MARKS if content.startswith(mark)), ""), False
+    encoding = next((encoding for mark, encoding in _MARKS if content.startswith(mark)), "")
+    guessed = False
     if not encoding:
-        encoding, guessed = _encoding(content, name)
+        encoding, guessed = _encoding(content, name, usual)
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{name}, line {line}: found bytes that are no {encoding}; save it in UTF-8 again") from None
+        line = 1 + _breaks(content[: error.start])
+        raise DataError(f"{name}, line {line}: found bytes that are no {NAMES[encoding]}; save it in UTF-8") from None
     if "\0" in text:
-        raise _nul(name, _line_of(text, text.index("\0")))
+        raise _nul(name, 1 + _breaks(text[: text.index("\0")].encode("utf-8", "replace")))
     sink = pa.BufferOutputStream()
-    sink.write(text.removeprefix("\ufeff").encode("utf-8"))
+    sink.write(text.removeprefix("\ufeff").encode("utf-8", "replace"))
     return Text(sink.getvalue(), encoding, guessed, '"' in text)
 
 
-def _encoding(content: bytes, name: str) -> tuple[str, bool]:
-    for encoding in ("utf-8-sig", "cp949"):
-        try:
-            content.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        return encoding, encoding != "utf-8-sig"
-    raise DataError(f"{name} is neither UTF-8 nor CP949; save it as CSV in UTF-8")
+def _encoding(content: bytes, name: str, usual: str) -> tuple[str, bool]:
+    """An encoding, and whether it is a guess."""
+    text = content.decode("utf-8", "replace")
+    n_bad = text.count(_BAD)
+    if not n_bad:
+        return "utf-8", False
+    if n_bad <= _FEW_BAD * sum(1 for letter in text if letter > "\x7f"):
+        lines = [i for i, line in enumerate(text.splitlines(), 1) if _BAD in line]
+        shown = ", ".join(map(str, lines[:10])) + (f" and {len(lines) - 10:,} more" if len(lines) > 10 else "")
+        which = "line" if len(lines) == 1 else "lines"
+        raise DataError(f"{name}, {which} {shown}: found bytes that are no UTF-8, as all others are; mend the {which}")
+    guess = guess_encoding(content, usual)
+    if guess is None:
+        known = "UTF-8, CP949, Shift-JIS, GB18030, Big5, Windows-1252"
+        raise DataError(f"{name} is no text in an encoding that is known ({known} and others); save it in UTF-8")
+    return guess, True
 
 
 def _quoted_if_utf8(file: BinaryIO, name: str) -> bool | None:
@@ -115,10 +132,6 @@ def _quoted_if_utf8(file: BinaryIO, name: str) -> bool | None:
 
 def _breaks(block: bytes) -> int:
     return block.count(b"\n") or block.count(b"\r")
-
-
-def _line_of(text: str, at: int) -> int:
-    return 1 + (text.count("\n", 0, at) or text.count("\r", 0, at))
 
 
 def _nul(name: str, line: int) -> DataError:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from likely.data.arrays import checked_labels
 from likely.data.delimited import Delimited, duplicates_text, open_delimited
+from likely.data.encoding_guess import NAMES
 from likely.data.inferred_reading import infer_reading
 from likely.data.reading import Reading, blanked, retyped, typed_table
 from likely.data.source import Source, as_slice
@@ -131,7 +132,7 @@ def file_source(
     """
     like = _with_missing(like, missing)
     if path.suffix.lower() == ".csv":
-        return delimited_source(open_delimited(path, name), like).setting_aside(label, drop)
+        return delimited_source(open_delimited(path, name, like.encoding), like).setting_aside(label, drop)
     return _typed_source(_read_parquet(path, name), like, name, label, drop)
 
 
@@ -141,7 +142,10 @@ def delimited_source(file: Delimited, like: Reading) -> TableSource:
     like = dataclasses.replace(like, delimiter=file.delimiter, encoding=file.text.encoding)
     reading, notes = infer_reading(cells, like)
     if file.text.guessed:
-        notes = (f"read as {file.text.encoding}, which is a guess: if letters are wrong, save it in UTF-8", *notes)
+        notes = (
+            f"read as {NAMES[file.text.encoding]}, which is a guess: if letters are wrong, save it in UTF-8",
+            *notes,
+        )
     table = blanked(typed_table(cells, reading), reading.missing)
     unnamed = {name for name, written in zip(file.names, file.header, strict=True) if not written.strip()}
     gone = {name for name in unnamed if table.column(name).null_count == table.num_rows}

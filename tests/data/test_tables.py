@@ -109,7 +109,7 @@ CSV_CORPUS = {
     "empty": ("", ["empty", "header"]),
     "no header": ("1.5,2.5\n3.5,4.5\n", ["line 1", "add a header"]),
     "NUL": ("a,b\n1,2\n3,\0\n", ["line 3", "NUL"]),
-    "other encoding": (b"a,b\n\xff\xfe\xff,1\n", ["UTF-8", "CP949"]),
+    "other encoding": (b"a,b\n\x80\x81\x8d\x8f\xff\xfe,1\n", ["UTF-8", "CP949"]),
 }
 
 
