@@ -104,9 +104,9 @@ def _worth(sample: bytes, encoding: str) -> float:
         return -1.0
     if encoding in _EAST_ASIAN:
         letters = "".join(runs)
-        worth = sum(_LETTER_WORTH[encoding](letter) for letter in letters) / len(letters)
+        mean = sum(_LETTER_WORTH[encoding](letter) for letter in letters) / len(letters)
         # Korean and Chinese are Japanese letters in this one, but only Japanese has kana.
-        return worth if encoding != "euc_jp" or re.search("[ぁ-ヺ]", letters) else worth * 0.6
+        return mean if encoding != "euc_jp" or re.search("[ぁ-ヺ]", letters) else mean * 0.6
     words = [word for word in re.findall(r"[^\W\d_]+|[^\x00-\x7f]", text) if not word.isascii()]
     worth = [(_word_worth(word, encoding), sum(not letter.isascii() for letter in word)) for word in words]
     return sum(each * n for each, n in worth) / sum(n for _, n in worth)
