@@ -125,12 +125,11 @@ class Job:
 
     def train(self) -> "Trained":
         """Reads, trains and saves, saying so."""
-        from likely.data import describe, open_source
+        from likely.data import describe
         from likely.fitting import carry_out
         from likely.persistence import Checkpoints
 
-        opened = open_source(self.source, **self.opening)
-        plan = self._prepared(opened)
+        opened, plan = self._prepared()
         description = describe(opened, plan.recipe.schema, n_learned=_n_learned(plan.split))
         self._show_plan(plan, description)
         store = Checkpoints(self.place.partial)
@@ -165,14 +164,17 @@ class Job:
         Checkpoints(self.place.partial).clear()
         return Trained(fitted, opened, split, describe(opened, fitted.schema, n_learned=_n_learned(split)))
 
-    def _prepared(self, opened: "DataSource") -> "Plan":
+    def _prepared(self) -> "tuple[DataSource, Plan]":
         from likely.cli.watched import watched
+        from likely.data import open_source
         from likely.fitting import prepare
 
-        with watched(opened, f"reading {self.source}") as rows, warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # a constant column stands among the problems
-            plan = prepare(self.spec, rows, train=self.config, condition=self.condition, binarize=self.binarize)
-        return dataclasses.replace(plan, recipe=dataclasses.replace(plan.recipe, source=opened))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # what they say stands among the problems
+            opened = open_source(self.source, **self.opening)
+            with watched(opened, f"reading {self.source}") as rows:
+                plan = prepare(self.spec, rows, train=self.config, condition=self.condition, binarize=self.binarize)
+        return opened, dataclasses.replace(plan, recipe=dataclasses.replace(plan.recipe, source=opened))
 
     def _show_plan(self, plan: "Plan", description: "Description") -> None:
         from likely.cli.looking import show_data

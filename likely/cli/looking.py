@@ -49,10 +49,11 @@ def data(
     from likely.data import describe, infer_schema, open_source
 
     images: dict[str, Any] = {"size": as_size(size), "channels": channels, "patch": as_patch(patch)}
-    opened = open_source(source, label=label, drop=drop or (), **images)
-    with watched(opened, f"reading {source}") as rows, warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # a constant column stands among the problems
-        schema = infer_schema(rows)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # what they say stands among the problems
+        opened = open_source(source, label=label, drop=drop or (), **images)
+        with watched(opened, f"reading {source}") as rows:
+            schema = infer_schema(rows)
     show_data(describe(opened, schema), with_columns=True)
 
 

@@ -158,11 +158,11 @@ def _restore_images(fitted: "Fitted", source: str, target: "Target", operator: "
 
 
 def _pixels(path: Path, name: str) -> "np.ndarray":
+    from likely.data.decoding import decode
     from likely.data.folders import printable
-    from likely.data.images import decode
     from likely.data.opening import MAX_PIXELS
 
-    return decode(path, printable(name), None, None, MAX_PIXELS)
+    return decode(path, printable(name), None, None, MAX_PIXELS).pixels
 
 
 def _restored(fitted: "Fitted", path: Path, name: str, operator: "Corruption | None") -> bytes:

@@ -7,6 +7,7 @@ import numpy as np
 
 from likely.cli.screen import progress
 from likely.data import Rows, Source
+from likely.data.source import Expected
 
 
 class Watched(Source):
@@ -29,6 +30,13 @@ class Watched(Source):
         self.n_read += len(ids)
         self.tell(self.n_read)
         return rows
+
+    def read_some(self, ids: np.ndarray, expected: Expected | None = None) -> tuple[Rows, dict[int, str]]:
+        """As the other source; then tells."""
+        found = self.source.read_some(ids, expected)
+        self.n_read += len(ids)
+        self.tell(self.n_read)
+        return found
 
     def place(self, id: int) -> str:
         """As the other source names it."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from likely.contract import Shape
 from likely.data.column import Column
+from likely.data.folders import skipped_told
 from likely.data.schema import Schema
 from likely.data.source import Source
 
@@ -113,8 +114,7 @@ def _problems(source: Source, schema: Schema, n_learned: int) -> list[str]:
     if len(source) < FEW_ROWS:
         problems.append(f"only {len(source)} rows: little to learn from, and wide uncertainty in every figure")
     if source.skipped:
-        shown = ", ".join(source.skipped[:_SHOWN]) + (", ..." if len(source.skipped) > _SHOWN else "")
-        problems.append(f"{len(source.skipped)} files skipped, which are hidden or no images: {shown}")
+        problems.append(skipped_told(source.skipped))
     problems += source.notes
     if schema.missing:
         share = schema.missing / (n_learned * max(1, int(np.prod(schema.row_shape))))

@@ -10,8 +10,20 @@ import numpy as np
 
 from likely.errors import DataError
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+_SHOWN = 5
 _PARTS = {"train": "train", "test": "test", "val": "validation", "valid": "validation", "validation": "validation"}
+
+
+class Skipped(UserWarning):
+    """Files that lie among images and are none."""
+
+
+def skipped_told(skipped: Sequence[str]) -> str:
+    """Such as "2 files skipped, which are hidden or no images: .DS_Store, notes.txt"."""
+    shown = ", ".join(skipped[:_SHOWN]) + (", ..." if len(skipped) > _SHOWN else "")
+    files = "1 file" if len(skipped) == 1 else f"{len(skipped):,} files"
+    return f"{files} skipped, {'which is' if len(skipped) == 1 else 'which are'} hidden or no images: {shown}"
 
 
 @dataclass(frozen=True)

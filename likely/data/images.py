@@ -1,31 +1,34 @@
 """Images in files: decoded when they are read, a batch at a time, by a few threads."""
 
-import contextlib
 import hashlib
 import os
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
-from likely.data.folders import Listing, labels_and_parts, list_images, printable
-from likely.data.source import Source
+from likely.data.decoding import Decoded, decode, height_and_width
+from likely.data.folders import Listing, Skipped, labels_and_parts, list_images, printable, skipped_told
+from likely.data.source import Expected, Source
 from likely.errors import DataError
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 _N_THREADS = min(8, os.cpu_count() or 1)
-_KEPT_MODES = {"1": "L", "L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA", "PA": "RGBA"}
-_ORIENTATION, _SIDEWAYS = 0x0112, (5, 6, 7, 8)
 _MODE_NAMES = {0: "gray", 2: "gray with alpha", 3: "RGB", 4: "RGB with alpha"}
+_MAX_NAMED = 10
+"""More files than this are counted, not named."""
+
+
+class _OtherSize(DataError):
+    """An image that is not of the size of the others."""
 
 
 class ImageSource(Source):
     """A folder of images, or one image. All must be of one size and one mode; `size` and `channels` make them so.
 
-    Rows are uint8 (h, w) where gray, (h, w, channels) otherwise; uint16 (h, w) where gray with 16 bits.
+    Rows are uint8 (h, w) where gray, (h, w, channels) otherwise; uint16 where gray with 16 bits.
     """
 
     kind: ClassVar[str] = "image"
@@ -43,6 +46,8 @@ class ImageSource(Source):
     ) -> None:
         """Lists the folder and decodes its first image, which all others are held against.
 
+        Warns (`Skipped`) of files that are there and are no images.
+
         Args:
             path: a folder, or a single image.
             name: what the user typed.
@@ -51,7 +56,7 @@ class ImageSource(Source):
             max_pixels: larger images are refused.
 
         Raises:
-            DataError: if there is no image, the first cannot be read, or an option makes no sense.
+            DataError: if there is no image, none can be read, or an option makes no sense.
         """
         self.name = name
         self.size = _checked_size(size)
@@ -61,7 +66,10 @@ class ImageSource(Source):
         self._root, listing = (path, list_images(path, name)) if path.is_dir() else (path.parent, _single(path))
         self._names, self._stamps, self.skipped = listing.names, listing.stamps, listing.skipped
         self.labels, self.parts = labels_and_parts(self._names)
-        first = self.pixels(0)
+        self._remarks: dict[str, str] = {}
+        if self.skipped:
+            warnings.warn(f"{name}: {skipped_told(self.skipped)}", Skipped, stacklevel=2)
+        self._first, first = self._first_readable()
         self._shape, self._dtype = first.shape, first.dtype
         self.row_bytes = 8 * first.size
 
@@ -69,33 +77,85 @@ class ImageSource(Source):
         return len(self._names)
 
     def read(self, ids: np.ndarray) -> np.ndarray:
-        """As `Source.read`: decodes these images and no other."""
+        """As `Source.read`: decodes these images and no other. If one cannot be read, all that cannot be are named."""
+        rows, wrong = self._read(ids, self._alike)
+        if wrong:
+            raise DataError(self._all_wrong())
+        return rows
+
+    def read_some(self, ids: np.ndarray, expected: Expected | None = None) -> tuple[np.ndarray, dict[int, str]]:
+        """As `Source.read_some`: of files that cannot be read, or are unlike those of fit, the rows are zero."""
+        shape, dtype = (self._shape, self._dtype) if expected is None else (expected[0], np.dtype(expected[1]))
+        if expected is None or dtype not in (np.uint8, np.uint16) or len(shape) not in (2, 3):
+            return self._read(ids, self._alike)
+        return self._read(ids, lambda id: self._as_at_fit(id, shape, dtype), shape, dtype)
+
+    def _read(
+        self,
+        ids: np.ndarray,
+        pixels_of: Callable[[int], np.ndarray],
+        shape: tuple[int, ...] | None = None,
+        dtype: np.dtype | None = None,
+    ) -> tuple[np.ndarray, dict[int, str]]:
+        """The rows, and by their position what is wrong with those that are zero instead."""
         ids = np.asarray(ids)
-        rows = np.empty((len(ids), *self._shape), self._dtype)
+        rows = np.zeros((len(ids), *(self._shape if shape is None else shape)), dtype or self._dtype)
         starts = np.linspace(0, len(ids), min(4 * _N_THREADS, len(ids)) + 1).astype(int)
+        wrong: dict[int, str] = {}
 
         def fill(start: int, stop: int) -> None:
             for row in range(start, stop):
-                rows[row] = self._alike(int(ids[row]))
+                try:
+                    rows[row] = pixels_of(int(ids[row]))
+                except DataError as error:
+                    wrong[row] = str(error)
 
-        # Going through the results raises what the threads raised, that of the first row first.
+        # Going through the results raises what the threads raised.
         for _ in self.threads.map(fill, starts[:-1], starts[1:]):
             pass
-        return rows
+        return rows, wrong
 
     def pixels(self, id: int) -> np.ndarray:
         """One image of whatever size, as `decode` gives it."""
-        return decode(self._root / self._names[id], self.place(id), self.size, self.channels, self.max_pixels)
+        return self.decoded(id).pixels
+
+    def decoded(self, id: int) -> Decoded:
+        """One image of whatever size; of what is not read as it stands a warning tells, once of each kind."""
+        place = self.place(id)
+        found = decode(self._root / self._names[id], place, self.size, self.channels, self.max_pixels)
+        for remark in found.remarks:
+            if self._remarks.setdefault(remark, place) is place:
+                self.notes = (*self.notes, f"{place} {remark}; so it is with others of its kind")
+                warnings.warn(self.notes[-1], stacklevel=2)
+        return found
+
+    def _first_readable(self) -> tuple[int, np.ndarray]:
+        wrong = []
+        for id in range(len(self)):
+            try:
+                return id, self.pixels(id)
+            except DataError as error:
+                wrong.append(str(error))
+        raise DataError(_together(wrong))
 
     def heights_and_widths(self) -> np.ndarray:
         """(n, 2), what `pixels` will give, as the heads of the files say; no image is decoded."""
         if self.size is not None:
             return np.tile(np.array(self.size), (len(self), 1))
 
-        def look(id: int) -> tuple[int, int]:
-            return height_and_width(self._root / self._names[id], self.place(id), self.max_pixels)
+        wrong: list[str] = []
 
-        return np.array(list(self.threads.map(look, range(len(self)))))
+        def look(id: int) -> tuple[int, int]:
+            try:
+                return height_and_width(self._root / self._names[id], self.place(id), self.max_pixels)
+            except DataError as error:
+                wrong.append(str(error))
+                return 0, 0
+
+        sizes = np.array(list(self.threads.map(look, range(len(self)))))
+        if wrong:
+            raise DataError(_together(sorted(wrong)))
+        return sizes
 
     def place(self, id: int) -> str:
         """As `Source.place`: the file's name below the folder."""
@@ -120,17 +180,73 @@ class ImageSource(Source):
     def _alike(self, id: int) -> np.ndarray:
         image = self.pixels(id)
         if image.shape[:2] != self._shape[:2]:
-            (h, w), (first_h, first_w) = image.shape[:2], self._shape[:2]
-            mend = f"make all one size with --size {first_h}x{first_w} (size=({first_h}, {first_w}))"
-            raise DataError(f"{self.place(id)} is {h}x{w}, but {self.place(0)} is {first_h}x{first_w}; {mend}")
+            (h, w), first = image.shape[:2], self.place(self._first)
+            others = f"but {first} is {self._shape[0]}x{self._shape[1]}"
+            raise DataError(f"{self.place(id)} is {h}x{w}, {others}; {_mend_size(self._shape)}")
         self.check_mode(id, image)
         return image
 
     def check_mode(self, id: int, image: np.ndarray) -> None:
         """Refuses pixels that are gray where those of the first image are RGB, and so on."""
         if image.shape[2:] != self._shape[2:] or image.dtype != self._dtype:
-            modes = f"{self.place(id)} is {_mode_name(image)}, but {self.place(0)} is {_mode_name(self.pixels(0))}"
-            raise DataError(f"{modes}; read all as gray with --channels 1 (channels=1) or as RGB with --channels 3")
+            first = f"but {self.place(self._first)} is {_mode_name(self._shape, self._dtype)}"
+            raise DataError(f"{self.place(id)} is {_mode_name(image.shape, image.dtype)}, {first}; {_MEND_MODE}")
+
+    def _as_at_fit(self, id: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        image = self.pixels(id)
+        if image.shape[:2] != shape[:2]:
+            (h, w), expected = image.shape[:2], f"expected {shape[0]}x{shape[1]}, as at fit"
+            raise DataError(f"{self.place(id)} is {h}x{w}, {expected}; {_mend_size(shape)}")
+        if image.shape[2:] != shape[2:] or image.dtype != dtype:
+            expected = f"expected {_mode_name(shape, dtype)}, as at fit"
+            n = shape[2] if len(shape) == 3 else 1
+            mend = f"read all alike with --channels {n} (channels={n})" if n in (1, 3) and dtype == np.uint8 else ""
+            raise DataError(
+                f"{self.place(id)} is {_mode_name(image.shape, image.dtype)}, {expected}; {mend or 'save it so'}"
+            )
+        return image
+
+    def _all_wrong(self) -> str:
+        """What is wrong with all images with which something is; where sizes differ, no image is decoded for that."""
+        wrong = self._wrong_of(self._check_head)
+        if not any(isinstance(each, _OtherSize) for each in wrong):
+            wrong = self._wrong_of(self._alike)
+        return _together([str(each) for each in wrong])
+
+    def _wrong_of(self, check: Callable[[int], object]) -> list[DataError]:
+        def wrong(id: int) -> DataError | None:
+            try:
+                check(id)
+            except DataError as error:
+                return error
+            return None
+
+        return [each for each in self.threads.map(wrong, range(len(self))) if each is not None]
+
+    def _check_head(self, id: int) -> None:
+        if self.size is None:
+            h, w = height_and_width(self._root / self._names[id], self.place(id), self.max_pixels)
+            if (h, w) != self._shape[:2]:
+                others = f"but {self.place(self._first)} is {self._shape[0]}x{self._shape[1]}"
+                raise _OtherSize(f"{self.place(id)} is {h}x{w}, {others}; {_mend_size(self._shape)}")
+
+
+_MEND_MODE = "read all as gray with --channels 1 (channels=1) or as RGB with --channels 3"
+
+
+def _mend_size(shape: Sequence[int]) -> str:
+    h, w = shape[:2]
+    return f"make all one size with --size {h}x{w} (size=({h}, {w}))"
+
+
+def _together(wrong: Sequence[str]) -> str:
+    """What is wrong with several files in one line, each followed by what mends it; what mends many is said once."""
+    if len(wrong) == 1:
+        return wrong[0]
+    found, mends = zip(*(each.rpartition("; ")[::2] for each in wrong), strict=True)
+    more = f"; and {len(wrong) - _MAX_NAMED:,} more" if len(wrong) > _MAX_NAMED else ""
+    mend = ", or ".join(dict.fromkeys(mends[:_MAX_NAMED]))
+    return f"{len(wrong):,} images cannot be read: {'; '.join(found[:_MAX_NAMED])}{more}; {mend}"
 
 
 def _checked_size(size: tuple[int, int] | None) -> tuple[int, int] | None:
@@ -146,78 +262,6 @@ def _single(path: Path) -> Listing:
     return Listing((path.name,), ((status.st_size, status.st_mtime_ns),), ())
 
 
-def _mode_name(image: np.ndarray) -> str:
-    channels = image.shape[2] if image.ndim == 3 else 0
-    return _MODE_NAMES[channels] + (" with 16 bits" if image.dtype == np.uint16 else "")
-
-
-def decode(path: Path, place: str, size: tuple[int, int] | None, channels: int | None, max_pixels: int) -> np.ndarray:
-    """The pixels of one file, upright as its EXIF says; palettes and CMYK become RGB, alpha and 16 bits stay.
-
-    Args:
-        path: the file.
-        place: its name in messages.
-        size: (height, width) to resize to, or None.
-        channels: 1, 3 or None.
-        max_pixels: more are refused before they are decoded.
-
-    Returns:
-        uint8 (h, w) or (h, w, channels), or uint16 (h, w).
-
-    Raises:
-        DataError: if it is no image of a known format, damaged, or too large.
-    """
-    with _opened(path, place, max_pixels) as image:
-        image.load()
-        return _pixels(_in_kept_mode(ImageOps.exif_transpose(image), channels), size)
-
-
-def height_and_width(path: Path, place: str, max_pixels: int) -> tuple[int, int]:
-    """Of one file, upright as its EXIF says, without decoding it. Raises DataError as `decode`."""
-    with _opened(path, place, max_pixels) as image:
-        # A PNG's own getexif decodes the whole image, to look for what may stand behind it.
-        sideways = Image.Image.getexif(image).get(_ORIENTATION) in _SIDEWAYS
-        return (image.width, image.height) if sideways else (image.height, image.width)
-
-
-@contextlib.contextmanager
-def _opened(path: Path, place: str, max_pixels: int) -> Iterator[Image.Image]:
-    """The file, its head read; whatever goes wrong with it is a DataError that names it."""
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            if image.width * image.height > max_pixels:
-                raise Image.DecompressionBombError
-            yield image
-    except Image.DecompressionBombError:
-        limit = f"more than {max_pixels / 1e6:g} megapixels"
-        raise DataError(f"{place} unpacks to {limit} and may be a decompression bomb; shrink or remove it") from None
-    except UnidentifiedImageError:
-        raise DataError(f"{place} is no image; expected {', '.join(FORMATS)} content: replace or remove it") from None
-    except Exception as error:  # decoders of foreign bytes raise whatever they like
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise DataError(f"{place} is damaged or cut short ({reason}); replace or remove it") from None
-
-
-def _in_kept_mode(image: Image.Image, channels: int | None) -> Image.Image:
-    """In one of the modes L, LA, RGB, RGBA and, for gray with 16 bits, F."""
-    if image.mode.startswith("I"):
-        wide = Image.fromarray(np.asarray(image).astype(np.float32))
-        return wide if channels is None else _narrow(wide, channels)
-    if channels is not None:
-        return image.convert("L" if channels == 1 else "RGB")
-    if image.mode == "P":
-        return image.convert("RGBA" if "transparency" in image.info else "RGB")
-    return image.convert(_KEPT_MODES.get(image.mode, "RGB"))
-
-
-def _narrow(wide: Image.Image, channels: int) -> Image.Image:
-    # Pillow clips 16 bits to 8 instead of scaling them.
-    gray = Image.fromarray((np.asarray(wide) / 257).round().clip(0, 255).astype(np.uint8))
-    return gray if channels == 1 else gray.convert("RGB")
-
-
-def _pixels(image: Image.Image, size: tuple[int, int] | None) -> np.ndarray:
-    if size is not None and size != (image.height, image.width):
-        image = image.resize((size[1], size[0]), Image.Resampling.LANCZOS)
-    pixels = np.asarray(image)
-    return pixels.round().clip(0, 65_535).astype(np.uint16) if image.mode == "F" else pixels
+def _mode_name(shape: Sequence[int], dtype: np.dtype) -> str:
+    channels = shape[2] if len(shape) == 3 else 0
+    return _MODE_NAMES[channels] + (" with 16 bits" if dtype == np.uint16 else "")

@@ -27,7 +27,7 @@ BUILT_IN: dict[str, Callable[[], Source]] = {"digits": digits}
 MAX_PIXELS = 100_000_000
 """An image of more pixels than this is taken for a decompression bomb."""
 
-FILE_KINDS = ".npy, .npz, .csv, .parquet, an image (.png .jpg .jpeg .webp .bmp), or a folder of images"
+FILE_KINDS = ".npy, .npz, .csv, .parquet, an image (.png .jpg .webp .bmp .gif .tif), or a folder of images"
 _OF_TABLES = ("label", "drop", "missing")
 _PICKLES = {".pkl", ".pickle", ".pt", ".pth", ".joblib", ".ckpt"}
 

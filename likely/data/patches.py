@@ -46,6 +46,7 @@ class PatchSource(Source):
         self.labels = None if images.labels is None else images.labels[self._image]
         self.parts = {part: np.flatnonzero(np.isin(self._image, ids)) for part, ids in images.parts.items()}
         first = images.pixels(0)
+        self.notes = images.notes
         self._shape, self._dtype = (*self.patch, *first.shape[2:]), first.dtype
         self.row_bytes = 8 * int(np.prod(self._shape))
         per_pixel = first.nbytes // (first.shape[0] * first.shape[1])
@@ -89,6 +90,7 @@ class PatchSource(Source):
         if image is not None:
             return image
         image = self.images.pixels(number)
+        self.notes = self.images.notes
         self.images.check_mode(number, image)
         if image.shape[:2] != tuple(self._sizes[number]):
             (h, w), (first_h, first_w) = image.shape[:2], self._sizes[number]

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 Rows: TypeAlias = "np.ndarray | pyarrow.Table"
 """Raw rows in the caller's own terms: (n, *row_shape), or a table of n rows."""
 
+Expected: TypeAlias = tuple[tuple[int, ...], np.dtype | str]
+"""What a row is like that a model takes: its shape, and the type of its values."""
+
 BLOCK_BYTES = 32 * 2**20
 BLOCK_ROWS = 8192
 """How much `Source.blocks` reads at once, at most: the memory of a pass over all rows does not grow with them."""
@@ -68,6 +71,19 @@ class Source(abc.ABC):
         Raises:
             DataError: if a file cannot be decoded, or is of another size than the others.
         """
+
+    def read_some(self, ids: np.ndarray, expected: Expected | None = None) -> tuple[Rows, dict[int, str]]:
+        """The rows with these ids as far as they can be read: one broken file is no reason to refuse the others.
+
+        Args:
+            ids: (m,) integers from 0 to len(self) - 1.
+            expected: what rows of fit were like; by default all are held against the first.
+
+        Returns:
+            As `read`; and why some could not be read, by their position from 0 to m - 1. In place of those rows
+            there is something that says nothing.
+        """
+        return self.read(ids), {}
 
     @abc.abstractmethod
     def place(self, id: int) -> str:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from likely.data.source import Rows, Source
+from likely.data.source import Expected, Rows, Source
 from likely.rng import some_of
 
 
@@ -23,6 +23,10 @@ class Subset(Source):
     def read(self, ids: np.ndarray) -> Rows:
         """As `Source.read`."""
         return self.source.read(self.ids[ids])
+
+    def read_some(self, ids: np.ndarray, expected: Expected | None = None) -> tuple[Rows, dict[int, str]]:
+        """As `Source.read_some`."""
+        return self.source.read_some(self.ids[ids], expected)
 
     def place(self, id: int) -> str:
         """As the other source names it."""

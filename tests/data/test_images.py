@@ -4,15 +4,18 @@ import os
 import struct
 import subprocess
 import sys
+import time
 import tracemalloc
 import unicodedata
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from likely.data import infer_schema, open_source
+from likely.data import decoding, describe, infer_schema, open_source
+from likely.data.folders import Skipped
 from likely.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -59,7 +62,8 @@ def test_exif_rotation_is_applied(orientation, tmp_path):
 
 
 def test_modes(tmp_path):
-    alpha, two = np.dstack([RGB, GRAY]), np.dstack([GRAY, GRAY.T.reshape(5, 7)])
+    opaque = GRAY.clip(1)
+    alpha, two = np.dstack([RGB, opaque]), np.dstack([GRAY, opaque.T.reshape(5, 7)])
     cases = {
         "bits": (Image.fromarray(GRAY > 99), (GRAY > 99).astype(np.uint8) * 255),
         "alpha": (Image.fromarray(alpha), alpha),
@@ -84,7 +88,7 @@ def test_cmyk_becomes_rgb(tmp_path):
 def test_channels_and_size(tmp_path):
     _save(tmp_path / "a.png", RGB)
     _save(tmp_path / "b.png", GRAY)
-    _save(tmp_path / "c.png", np.dstack([RGB, GRAY]))
+    _save(tmp_path / "c.png", np.dstack([RGB, np.full_like(GRAY, 255)]))
     _save(tmp_path / "d.png", GRAY.astype(np.uint16) * 257)
     ids = np.arange(4)
     gray = open_source(tmp_path, channels=1).read(ids)
@@ -189,7 +193,9 @@ CORPUS = {
     "cut in half": (lambda t: (t / "bad.png").write_bytes(_half(t)), ["bad.png", "cut short"]),
     "empty file": (lambda t: (t / "bad.png").write_bytes(b""), ["bad.png", "no image"]),
     "text inside": (lambda t: (t / "bad.jpg").write_text("hello"), ["bad.jpg", "no image"]),
-    "gif inside": (lambda t: Image.fromarray(GRAY).save(t / "bad.png", format="GIF"), ["bad.png", "no image"]),
+    "icon inside": (lambda t: Image.fromarray(RGB).save(t / "bad.png", format="ICO"), ["bad.png", "no image"]),
+    "fractions": (lambda t: _save(t / "bad.tif", GRAY.astype(np.float32) / 255), ["bad.tif", "fractions", "16 bits"]),
+    "32 bits": (lambda t: _save(t / "bad.tif", GRAY.astype(np.int32) * 10**6), ["bad.tif", "32 bits", "numpy.save"]),
     "bomb": (lambda t: (t / "bad.png").write_bytes(_png(50_000, 50_000)), ["bad.png", "bomb", "100 megapixels"]),
     "below Pillow's limit": (lambda t: (t / "bad.png").write_bytes(_png(12_000, 12_000)), ["bad.png", "bomb"]),
     "no pixel": (lambda t: (t / "bad.png").write_bytes(_png(0, 5)), ["bad.png"]),
@@ -208,7 +214,7 @@ def test_refused_in_one_line_that_names_the_file(name, tmp_path):
     _assert_refused(lambda: open_source(tmp_path), words)
 
 
-@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "bmp"])
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "bmp", "gif", "tif"])
 def test_every_cut_is_refused_or_read(suffix, tmp_path):
     # Decoders may tell a file that lacks its last bytes from a whole one or not; they never fail in other words.
     _save(tmp_path / f"whole.{suffix}", RNG.integers(0, 256, (24, 24, 3), dtype=np.uint8))
@@ -331,6 +337,236 @@ def test_wide_gray_is_a_unit_interval_and_comes_back(tmp_path):
     assert (schema.domain, schema.low, schema.high, schema.dtype) == ("unit", 0, 65_535, "uint16")
     back = schema.to_rows(schema.to_model(source.read(np.arange(2))), draws=True)
     np.testing.assert_array_equal(back, rows)
+
+
+# What nobody was to see is never seen.
+
+LOST = np.zeros((5, 7), bool)
+LOST[1:3, 2:5] = True
+HIDDEN = np.array([255, 0, 255], np.uint8)
+
+
+def _with_hole(pixels, color):
+    """Pixels, none of which is of this color but those of a hole, which all are."""
+    pixels = np.where(pixels == color, pixels - 3, pixels)
+    pixels[LOST] = color
+    return pixels
+
+
+def _crafted_png(pixels, depth, color_type, key):
+    """A PNG whose transparency is one color; Pillow itself writes no such file of 2, 4 or 16 bits a channel."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    h, w = pixels.shape[:2]
+    bits = ((pixels.reshape(h, -1, 1) >> np.arange(depth)[::-1]) & 1).reshape(h, -1).astype(np.uint8)
+    lines = b"".join(b"\0" + line.tobytes() for line in np.packbits(bits, axis=1))
+    header = struct.pack(">IIBBBBB", w, h, depth, color_type, 0, 0, 0)
+    key = np.asarray(key, ">u2").tobytes()
+    chunks = (chunk(b"IHDR", header), chunk(b"tRNS", key), chunk(b"IDAT", zlib.compress(lines)), chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
+def test_a_gray_that_is_transparent_becomes_alpha(depth, tmp_path):
+    top = 2**depth - 1
+    values = RNG.integers(0, top, (5, 7)).astype(np.int64)
+    key = top // 2 + (depth == 1)
+    values[values == key] -= 1
+    values[LOST] = key
+    (tmp_path / "a.png").write_bytes(_crafted_png(values, depth, 0, key))
+    found = _only(tmp_path)
+    np.testing.assert_array_equal(found[..., 1] == 0, LOST)
+    scale = 1 if depth >= 8 else 255 // top
+    np.testing.assert_array_equal(found[..., 0], np.where(LOST, 0, values * scale))
+    assert found.dtype == (np.uint16 if depth == 16 else np.uint8)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_a_color_that_is_transparent_becomes_alpha(depth, tmp_path):
+    pixels = _with_hole(RGB, HIDDEN).astype(np.int64) * (257 if depth == 16 else 1)
+    (tmp_path / "a.png").write_bytes(_crafted_png(pixels, depth, 2, pixels[LOST][0]))
+    found = _only(tmp_path)
+    np.testing.assert_array_equal(found[..., 3], np.where(LOST, 0, 255))
+    np.testing.assert_array_equal(found[..., :3][~LOST], _with_hole(RGB, HIDDEN)[~LOST])
+    assert not found[LOST].any()
+
+
+def _hiding(kind, path, hidden):
+    """An image with a hole whose color is never to be seen."""
+    path.mkdir()
+    color = np.array([hidden, 0, hidden], np.uint8)
+    if kind == "color key":
+        _save(path / "a.png", _with_hole(RGB // 2, color), transparency=tuple(color.tolist()))
+    elif kind == "alpha":
+        _save(path / "a.png", np.dstack([_with_hole(RGB // 2, color), np.where(LOST, 0, 255).astype(np.uint8)]))
+    elif kind == "16 bits":
+        wide = np.where(LOST, hidden * 257, (GRAY // 2).astype(np.int64) * 257)
+        (path / "a.png").write_bytes(_crafted_png(wide, 16, 0, hidden * 257))
+    else:
+        pixels = Image.fromarray(np.where(LOST, hidden, GRAY // 2).astype(np.uint8))
+        pixels.save(path / f"a.{kind}", transparency=hidden)
+
+
+@pytest.mark.parametrize("size", [None, (50, 70), (3, 3)])
+@pytest.mark.parametrize("channels", [None, 1, 3])
+@pytest.mark.parametrize("kind", ["color key", "alpha", "16 bits", "gif"])
+@pytest.mark.filterwarnings("ignore:a")
+def test_a_hidden_color_shows_nowhere(kind, channels, size, tmp_path):
+    """Whatever it is, and however its image is read, the pixels are the same; without alpha the hole is white."""
+    _hiding(kind, tmp_path / "one", 255)
+    _hiding(kind, tmp_path / "other", 200)
+    found = _only(tmp_path / "one", channels=channels, size=size)
+    np.testing.assert_array_equal(found, _only(tmp_path / "other", channels=channels, size=size))
+    if size is None and channels is None:
+        np.testing.assert_array_equal(found[..., -1] == 0, LOST)
+        assert not found[LOST].any()
+    elif size is None:
+        assert (found[LOST] == 255).all()
+        assert found[~LOST].max() < 255
+
+
+def test_what_is_not_read_as_it_stands_is_told_once(tmp_path):
+    second = Image.fromarray(np.full((5, 7), 200, np.uint8))
+    for name in ("a.tif", "b.tif", "c.tif"):
+        Image.fromarray(GRAY).save(tmp_path / name, save_all=True, append_images=[second])
+    with pytest.warns(UserWarning, match=r"a.tif holds several images .* the first is read") as told:
+        source = open_source(tmp_path)
+    schema = infer_schema(source)
+    assert len(told) == 1
+    assert (source.read(np.arange(3)) == GRAY).all()
+    assert describe(source, schema).problems[-1].startswith("a.tif holds several")
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp"])
+def test_of_what_moves_the_first_picture_is_read(suffix, tmp_path):
+    first, second = (Image.fromarray(np.full((5, 7, 3), value, np.uint8)) for value in (10, 200))
+    first.save(tmp_path / f"a.{suffix}", save_all=True, append_images=[second], lossless=True)
+    with pytest.warns(UserWarning, match="holds several images"):
+        assert (_only(tmp_path) == 10).all()
+
+
+def test_color_of_16_bits_is_read_as_8_and_told(tmp_path):
+    pixels = RGB.astype(np.int64) * 257
+    (tmp_path / "a.png").write_bytes(_crafted_png(pixels, 16, 2, (1, 1, 1)))
+    with pytest.warns(UserWarning, match=r"a.png has 16 bits a channel, of which 8 are read"):
+        found = _only(tmp_path)
+    np.testing.assert_array_equal(found[..., :3], RGB)
+
+
+@pytest.mark.parametrize("suffix", [".jfif", ".jpe", ".JPEG", ".gif", ".tif", ".tiff"])
+def test_other_endings_of_images_are_read(suffix, tmp_path):
+    flat = Image.fromarray(np.full((16, 16), 100, np.uint8))
+    flat.save(tmp_path / f"a{suffix}", format="JPEG" if suffix.lower().startswith(".j") else None)
+    assert np.abs(_only(tmp_path).astype(int) - 100).max() <= 2
+
+
+@pytest.mark.parametrize("suffix", ["tif", "webp", "jpg"])
+def test_what_is_upright_is_not_turned_again(suffix, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    _save(tmp_path / f"a.{suffix}", np.full((20, 30, 3), 90, np.uint8), exif=exif)
+    assert _only(tmp_path).shape == (30, 20, 3)
+    assert open_source(tmp_path).heights_and_widths().tolist() == [[30, 20]]
+
+
+def test_files_that_are_no_images_are_told(tmp_path):
+    _save(tmp_path / "a.png", GRAY)
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.warns(Skipped, match=r"1 file skipped, which is hidden or no images: notes.txt"):
+        open_source(tmp_path)
+
+
+# All that is wrong is told at once.
+
+
+def _odd_folder(path):
+    for i in range(30):
+        _save(path / f"{i:02}.png", GRAY)
+    (path / "00.png").write_bytes(b"")
+    (path / "07.png").write_text("no image")
+    content = (path / "03.png").read_bytes()
+    (path / "29.png").write_bytes(content[: len(content) // 2])
+    return path
+
+
+def test_all_broken_images_are_named_at_once(tmp_path):
+    source = open_source(_odd_folder(tmp_path))
+    words = ["3 images cannot be read", "00.png", "07.png", "29.png is damaged", "replace or remove it"]
+    _assert_refused(lambda: source.read(np.arange(9)), words)
+    _assert_refused(lambda: infer_schema(source), words)
+    assert source.read(np.array([4])).shape == (1, 5, 7)
+
+
+def test_all_images_of_other_sizes_are_counted_and_the_mend_is_said_once(tmp_path):
+    for i in range(30):
+        _save(tmp_path / f"{i:02}.png", GRAY if i < 10 else GRAY.T)
+    with pytest.raises(DataError) as caught:
+        infer_schema(open_source(tmp_path))
+    message = str(caught.value)
+    assert "20 images cannot be read: 10.png is 7x5, but 00.png is 5x7" in message
+    assert message.endswith("; and 10 more; make all one size with --size 5x7 (size=(5, 7))")
+
+
+def test_a_folder_of_broken_images_alone_is_refused_when_it_is_opened(tmp_path):
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(b"")
+    _assert_refused(lambda: open_source(tmp_path), ["2 images", "a.png", "b.png"])
+
+
+def test_read_some_reads_what_can_be_and_says_what_could_not(tmp_path):
+    source = open_source(_odd_folder(tmp_path))
+    _save(tmp_path / "05.png", RGB)
+    _save(tmp_path / "06.png", GRAY.T)
+    rows, wrong = source.read_some(np.arange(8), ((5, 7), np.dtype(np.uint8)))
+    assert sorted(wrong) == [0, 5, 6, 7]
+    assert "expected gray, as at fit; read all alike with --channels 1" in wrong[5]
+    assert "06.png is 7x5, expected 5x7, as at fit" in wrong[6]
+    np.testing.assert_array_equal(rows[[1, 2, 3, 4]], np.stack([GRAY] * 4))
+    assert not rows[[0, 5, 6, 7]].any()
+    _, all_wrong = source.read_some(np.arange(1, 5), ((9, 9), "uint8"))
+    assert sorted(all_wrong) == [0, 1, 2, 3]
+    _, narrow = source.read_some(np.array([1]), ((5, 7), "uint16"))
+    assert "is gray, expected gray with 16 bits" in narrow[0]
+
+
+# Memory has a bound.
+
+
+def test_what_unpacks_to_too_much_is_refused_before_it_does(tmp_path, monkeypatch):
+    monkeypatch.setattr(decoding, "MAX_BYTES", 1000)
+    _save(tmp_path / "a.png", np.zeros((30, 30, 3), np.uint8))
+    _assert_refused(lambda: open_source(tmp_path, size=(3, 3)), ["a.png unpacks to", "expected at most", "smaller"])
+
+
+def test_a_large_jpeg_is_shrunk_while_it_is_read(tmp_path, monkeypatch):
+    y = np.linspace(50, 200, 64).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    _save(tmp_path / "a.jpg", np.dstack([np.tile(y[:, None], (1, 96))] * 3), quality=95, exif=exif)
+    whole = _only(tmp_path, size=(24, 16))
+    monkeypatch.setattr(decoding, "MAX_BYTES", 64 * 96 * 3 // 2)
+    _assert_refused(lambda: open_source(tmp_path), ["a.jpg", "--size HxW"])
+    shrunk = _only(tmp_path, size=(24, 16))
+    assert np.abs(whole.astype(int) - shrunk).max() < 8
+
+
+def test_threads_wait_for_room(monkeypatch):
+    monkeypatch.setattr(decoding, "MAX_BYTES", 100)
+    room, most, used = decoding._Room(), [], []
+
+    def take(n_bytes):
+        with room.taken(n_bytes):
+            used.append(n_bytes)
+            most.append(sum(used))
+            time.sleep(0.002)
+            used.remove(n_bytes)
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(take, [60, 30, 90, 5, 500, 60, 40, 10] * 4))
+    assert max(total for total in most if total != 500) <= 100
+    assert room.used == 0
 
 
 def _assert_refused(act, words):
