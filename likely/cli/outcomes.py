@@ -86,7 +86,7 @@ def _quiet_warnings(debug: bool) -> Iterator[None]:
     """Warnings for the user come as one line each, those for programmers only when looking for faults."""
 
     def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
-        if category is UserWarning or debug:
+        if category is UserWarning or category.__module__.startswith("likely.") or debug:
             print(f"likely: note: {' '.join(str(message).split())}", file=sys.stderr)
 
     with warnings.catch_warnings():

@@ -1,6 +1,5 @@
 """Answers as files: written whole or not at all, of the kind that the name's ending says."""
 
-import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -146,15 +145,7 @@ def write_pictures(target: "Target", rows: np.ndarray, schema: "Schema", columns
 
 
 def picture(row: np.ndarray, schema: "Schema") -> bytes:
-    """One image as a PNG file of 8 bits a channel, black at the schema's low and white at its high."""
-    from PIL import Image
+    """One image as a PNG file, black at the schema's low and white at its high; of 16 bits as the rows are."""
+    from likely.cli.photographs import as_pixels, encoded
 
-    share = (np.asarray(row, np.float64) - schema.low) / (schema.high - schema.low)
-    pixels = np.rint(np.clip(np.nan_to_num(share), 0, 1) * 255).astype(np.uint8)
-    if schema.channel_axis == 0:
-        pixels = np.moveaxis(pixels, 0, -1)
-    if pixels.ndim == 3 and pixels.shape[2] == 1:
-        pixels = pixels[:, :, 0]
-    out = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(out, "PNG")
-    return out.getvalue()
+    return encoded(as_pixels(row, schema))

@@ -1,19 +1,14 @@
 """`likely restore`: what rows were before noise, gaps or whatever else happened to them."""
 
 import os
-from collections import Counter
-from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from likely.cli.options import Device, Directory, Overwrite, opened
-from likely.cli.screen import clean, progress
-from likely.errors import DataError
+from likely.cli.screen import clean
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from likely.cli.targets import Target
     from likely.corruptions import Corruption
     from likely.fitted import Fitted
@@ -38,7 +33,10 @@ Happened = Annotated[
 Output = Annotated[
     str,
     typer.Option(
-        "--out", "-o", help="Folder of PNG, .png of one image, or file of the kind of SOURCE.", show_default=False
+        "--out",
+        "-o",
+        help="Folder of PNG; of one image .png, .jpg, .webp, .tif or .bmp; else a file of the kind of SOURCE.",
+        show_default=False,
     ),
 ]
 Draws = Annotated[
@@ -77,10 +75,12 @@ def restore(
 
     What the model learned to undo is undone, or what --operator says. Missing are empty cells of a table, NaN in
     arrays, and transparent pixels of images; they are filled in, and all else in their row stays. Images may be of
-    any size, and are written under their own names.
+    any size, and are written under their own names, a folder as PNG, with the depth, color profile and resolution
+    that they had; what is partly transparent stays so.
     """
     from likely.cli.answering import target_of
     from likely.cli.imputing import draw_restorations, restored_rows
+    from likely.cli.photographs import restore_images
     from likely.contract import Restorer
     from likely.data.folders import is_image_name
 
@@ -94,7 +94,7 @@ def restore(
         return
     target = target_of(fitted, output, overwrite, source)
     if fitted.schema.kind == "image" and (os.path.isdir(source) or is_image_name(source)):
-        n = _restore_images(fitted, source, target, happened)
+        n = restore_images(fitted, source, target, happened)
         what = f"{n:,} restored {'image' if n == 1 else 'images'}"
     else:
         what = f"{_restore_rows(fitted, source, target, happened):,} {restored_rows(model)}"
@@ -123,68 +123,3 @@ def _restore_rows(fitted: "Fitted", source: str, target: "Target", operator: "Co
         restored = fitted.restore(shown, operator)
     write_rows(target, restored, fitted.schema, places_of(rows).get("place"))
     return len(rows)
-
-
-def _restore_images(fitted: "Fitted", source: str, target: "Target", operator: "Corruption | None") -> int:
-    """One by one, so that they may be of any size and as many as there are; all of them can be read before one is."""
-    from likely.cli.outputs import takes_pictures
-    from likely.data.folders import list_images
-    from likely.files import create, make_directory
-
-    if not takes_pictures(fitted.schema):
-        raise DataError(f"{source}: this model learned {fitted.schema.values_text}, no pixels; give an .npy file")
-    path = Path(source).expanduser()
-    if not path.is_dir():
-        target.check((".png",))
-        if not path.exists():
-            raise DataError(f"there is no file {source}; check the path")
-        with progress(f"restoring {source}") as bar:
-            bar.update(0, None)
-            data = _restored(fitted, path, source, operator)
-        target.write(data)
-        return 1
-    target.check((), folder=True)
-    names = list_images(path, source).names
-    with progress(f"reading {source}") as bar:
-        for i, name in enumerate(names):  # a broken one is found before an hour of restoring the others
-            bar.update(i, len(names))
-            _pixels(path / name, name)
-    with progress(f"restoring {source}") as bar, target.folder() as directory:
-        for i, (name, png) in enumerate(zip(names, _png_names(names), strict=True)):
-            bar.update(i, len(names))
-            make_directory((directory / png).parent)
-            create(directory / png, _restored(fitted, path / name, name, operator))
-    return len(names)
-
-
-def _pixels(path: Path, name: str) -> "np.ndarray":
-    from likely.data.decoding import decode
-    from likely.data.folders import printable
-    from likely.data.opening import MAX_PIXELS
-
-    return decode(path, printable(name), None, None, MAX_PIXELS).pixels
-
-
-def _restored(fitted: "Fitted", path: Path, name: str, operator: "Corruption | None") -> bytes:
-    import numpy as np
-
-    from likely.cli.outputs import picture
-    from likely.contract import Restorer
-    from likely.data.folders import printable
-    from likely.data.remains import pixels_to_remains
-    from likely.tasks.restoration import channels_left
-
-    channels = channels_left(fitted.capable(Restorer, "restore"), operator)
-    left = pixels_to_remains(fitted.schema, _pixels(path, name)[None], channels)
-    try:
-        restored = np.asarray(fitted.restore(left, operator))[0]
-    except DataError as error:
-        raise DataError(f"{printable(name)}: {error}") from error
-    return picture(restored, fitted.schema)
-
-
-def _png_names(names: "tuple[str, ...]") -> list[str]:
-    """The names with the ending .png; where two would be the same, beside their own ending."""
-    wanted = [str(PurePosixPath(name).with_suffix(".png")) for name in names]
-    often = Counter(name.casefold() for name in wanted)
-    return [png if often[png.casefold()] == 1 else f"{name}.png" for name, png in zip(names, wanted, strict=True)]

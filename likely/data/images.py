@@ -136,7 +136,7 @@ class ImageSource(Source):
                 return id, self.pixels(id)
             except DataError as error:
                 wrong.append(str(error))
-        raise DataError(_together(wrong))
+        raise DataError(together(wrong))
 
     def heights_and_widths(self) -> np.ndarray:
         """(n, 2), what `pixels` will give, as the heads of the files say; no image is decoded."""
@@ -154,7 +154,7 @@ class ImageSource(Source):
 
         sizes = np.array(list(self.threads.map(look, range(len(self)))))
         if wrong:
-            raise DataError(_together(sorted(wrong)))
+            raise DataError(together(sorted(wrong)))
         return sizes
 
     def place(self, id: int) -> str:
@@ -211,7 +211,7 @@ class ImageSource(Source):
         wrong = self._wrong_of(self._check_head)
         if not any(isinstance(each, _OtherSize) for each in wrong):
             wrong = self._wrong_of(self._alike)
-        return _together([str(each) for each in wrong])
+        return together([str(each) for each in wrong])
 
     def _wrong_of(self, check: Callable[[int], object]) -> list[DataError]:
         def wrong(id: int) -> DataError | None:
@@ -239,7 +239,7 @@ def _mend_size(shape: Sequence[int]) -> str:
     return f"make all one size with --size {h}x{w} (size=({h}, {w}))"
 
 
-def _together(wrong: Sequence[str]) -> str:
+def together(wrong: Sequence[str]) -> str:
     """What is wrong with several files in one line, each followed by what mends it; what mends many is said once."""
     if len(wrong) == 1:
         return wrong[0]

@@ -165,7 +165,8 @@ def pixels_to_remains(schema: "Schema", pixels: np.ndarray, channels: int) -> np
     """
     values: np.ndarray = pixels.astype(np.float32)  # photographs are large
     values = values[..., None] if values.ndim == 3 else values
-    values, alpha = (values[..., :-1], values[..., -1:]) if values.shape[-1] in (2, 4) else (values, None)
+    own = values.shape[-1] in (2, 4) and values.shape[-1] != channels  # a model of such images sees alpha itself
+    values, alpha = (values[..., :-1], values[..., -1:]) if own else (values, None)
     if values.shape[-1] == 3 and channels == 1:
         values = (values @ LUMA)[..., None]
     values = np.broadcast_to(values, (*values.shape[:3], channels)) if values.shape[-1] == 1 else values

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 import likely as library
 from likely.cli.outputs import picture
@@ -118,6 +118,84 @@ def test_transparent_pixels_are_filled_in_and_all_others_stay(photographs, likel
     lost = pixels[..., 3] == 0
     np.testing.assert_array_equal(restored[~lost], pixels[..., :3][~lost])
     assert restored.shape == (40, 27, 3)
+
+
+def test_what_is_partly_transparent_stays_so_with_profile_and_resolution(photographs, likely: Likely, tmp_path):
+    alpha = np.full((40, 27, 1), 255, np.uint8)
+    alpha[20:] = 100
+    alpha[10:14, 5:9] = 0
+    image = Image.fromarray(np.concatenate([photograph(40, 27), alpha], 2))
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    (tmp_path / "in").mkdir()
+    image.save(tmp_path / "in/a.png", icc_profile=profile, dpi=(300, 300))
+    assert likely("restore", "rgb", tmp_path / "in", "-o", tmp_path / "out").code == 0
+    restored = Image.open(tmp_path / "out/a.png")
+    assert restored.info["icc_profile"] == profile
+    assert restored.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+    pixels, there = np.asarray(restored), alpha[..., 0] > 0
+    np.testing.assert_array_equal(pixels[there], np.asarray(image)[there])
+    assert (pixels[~there, 3] == 255).all()
+    assert likely("restore", "gray", tmp_path / "in", "-o", tmp_path / "gray").code == 0
+    gray = Image.open(tmp_path / "gray/a.png")
+    assert gray.mode == "LA"
+    assert "icc_profile" not in gray.info, "the profile is one of RGB"
+
+
+@pytest.mark.parametrize("kind", ["key", "gif"])
+def test_a_color_that_is_transparent_is_filled_in(kind, photographs, likely: Likely, tmp_path):
+    pixels = photograph(40, 27, channels=1)[..., 0].clip(0, 250)
+    pixels[10:14, 5:9] = 255
+    image = Image.fromarray(pixels) if kind == "gif" else Image.fromarray(np.dstack([pixels] * 3))
+    name = "a.gif" if kind == "gif" else "a.png"
+    (tmp_path / "in").mkdir()
+    image.save(tmp_path / "in" / name, transparency=255 if kind == "gif" else (255, 255, 255))
+    answer = likely("restore", "rgb", tmp_path / "in", "-o", tmp_path / "out")
+    assert answer.code == 0, answer.err
+    restored, lost = np.asarray(Image.open(tmp_path / "out/a.png")), pixels == 255
+    assert restored.shape == (40, 27, 3)
+    np.testing.assert_array_equal(restored[~lost], np.dstack([pixels] * 3)[~lost])
+    assert restored[lost].max() < 250
+
+
+def test_sixteen_bits_stay_sixteen(photographs, likely: Likely, tmp_path):
+    wide = photograph(40, 27, channels=1)[..., 0].astype(np.uint16) * 257 + 5
+    (tmp_path / "in").mkdir()
+    Image.fromarray(wide).save(tmp_path / "in/a.png")
+    answer = likely("restore", "gray", tmp_path / "in", "-o", tmp_path / "out", "--operator", "Erasing")
+    assert answer.code == 0, answer.err
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out/a.png")), wide)
+    told = likely("restore", "gray", tmp_path / "in/a.png", "-o", tmp_path / "b.jpg")
+    assert "holds 8 of the 16 bits" in told.err
+    assert np.asarray(Image.open(tmp_path / "b.jpg")).dtype == np.uint8
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".bmp"])
+def test_one_image_is_written_as_its_name_says(suffix, photographs, likely: Likely, tmp_path):
+    out = tmp_path / f"one{suffix}"
+    assert likely("restore", "rgb", "mine/a.png", "-o", out, "--operator", "Erasing").code == 0
+    found = np.asarray(Image.open(out)).astype(int)
+    assert np.abs(found - photograph(40, 27)).max() <= (8 if suffix == ".jpg" else 0)
+
+
+def test_transparency_is_not_lost_without_a_word(photographs, likely: Likely, tmp_path):
+    pixels = np.concatenate([photograph(40, 27), np.full((40, 27, 1), 100, np.uint8)], 2)
+    write(tmp_path / "a.png", pixels)
+    answer = likely("restore", "rgb", tmp_path / "a.png", "-o", tmp_path / "b.jpg")
+    assert answer.code == 2
+    assert "is partly transparent, which JPEG cannot hold; choose .png" in answer.err
+
+
+def test_what_is_skipped_is_said_and_all_broken_images_are_named(photographs, likely: Likely, tmp_path):
+    write(tmp_path / "in/a.png", photograph(16, 16))
+    (tmp_path / "in/notes.svg").write_text("x")
+    answer = likely("restore", "rgb", tmp_path / "in", "-o", tmp_path / "out")
+    assert answer.code == 0
+    assert "1 file skipped, which is hidden or no images: notes.svg" in answer.err
+    for name in ("b.png", "d.jpg"):
+        (tmp_path / "in" / name).write_bytes(b"x")
+    answer = likely("restore", "rgb", tmp_path / "in", "-o", tmp_path / "again")
+    assert answer.code == 2
+    assert "2 images cannot be read: b.png is no image; d.jpg is no image" in answer.err
 
 
 def test_an_operator_of_ones_own_choice(photographs, likely: Likely, tmp_path):
