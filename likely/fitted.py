@@ -771,8 +771,13 @@ class Fitted:
         return self._read(source, ids, unseen or Unseen(len(ids)), self._dtype, missing_ok=missing_ok).to(self._device)
 
     def _read(self, source: Source, ids: np.ndarray, unseen: Unseen, dtype: torch.dtype, *, missing_ok: bool) -> Tensor:
+        is_like_files = self.schema.kind == "image" and self.schema.channel_axis != 0
+        rows, wrong = source.read_some(ids, (self.schema.row_shape, self.schema.dtype) if is_like_files else None)
+        if wrong:
+            rows[list(wrong)] = self.schema.low  # something that any image may hold, and that is never answered for
+            unseen.note_unreadable(wrong)
         return self.schema.to_model(
-            source.read(ids),
+            rows,
             dtype=dtype,
             missing_ok=missing_ok,
             place=partial(_place, source, ids),

@@ -134,14 +134,19 @@ def _channels(schema: "Schema") -> int:
 
 
 def write_pictures(target: "Target", rows: np.ndarray, schema: "Schema", columns: Columns) -> None:
-    """One PNG file a row, named by its number; index.csv says more of the rows where there is more to say."""
+    """One PNG file a row, named by its number; index.csv says more of the rows where there is more to say.
+
+    A row of NaN alone, for which the model had no answer, is no picture: no file has its number, nor has index.csv.
+    """
     names = [f"{i:0{max(4, len(str(len(rows))))}}.png" for i in range(len(rows))]
+    answered = [i for i, row in enumerate(rows) if row.dtype.kind != "f" or not np.isnan(row).all()]
     with target.folder() as directory:
-        for name, row in zip(names, rows, strict=True):
-            create(directory / name, picture(row, schema))
+        for i in answered:
+            create(directory / names[i], picture(rows[i], schema))
         if columns:
             with open(directory / "index.csv", "xb") as file:
-                write_csv(file, {"file": names, **columns}, harmless=True)
+                of_answered = {name: [values[i] for i in answered] for name, values in columns.items()}
+                write_csv(file, {"file": [names[i] for i in answered], **of_answered}, harmless=True)
 
 
 def picture(row: np.ndarray, schema: "Schema") -> bytes:

@@ -87,8 +87,10 @@ class ImageSource(Source):
         """As `Source.read_some`: of files that cannot be read, or are unlike those of fit, the rows are zero."""
         shape, dtype = (self._shape, self._dtype) if expected is None else (expected[0], np.dtype(expected[1]))
         if expected is None or dtype not in (np.uint8, np.uint16) or len(shape) not in (2, 3):
-            return self._read(ids, self._alike)
-        return self._read(ids, lambda id: self._as_at_fit(id, shape, dtype), shape, dtype)
+            rows, wrong = self._read(ids, self._alike)
+        else:
+            rows, wrong = self._read(ids, lambda id: self._as_at_fit(id, shape, dtype), shape, dtype)
+        return rows, {row: why.removeprefix(f"{self.place(int(ids[row]))} ") for row, why in wrong.items()}
 
     def _read(
         self,
@@ -209,9 +211,13 @@ class ImageSource(Source):
     def _all_wrong(self) -> str:
         """What is wrong with all images with which something is; where sizes differ, no image is decoded for that."""
         wrong = self._wrong_of(self._check_head)
-        if not any(isinstance(each, _OtherSize) for each in wrong):
-            wrong = self._wrong_of(self._alike)
-        return together([str(each) for each in wrong])
+        if any(isinstance(each, _OtherSize) for each in wrong):
+            return together([str(each) for each in wrong])
+        return self.all_wrong_of(self._alike)
+
+    def all_wrong_of(self, check: Callable[[int], object]) -> str:
+        """What `check` says against any of the images, in one line."""
+        return together([str(each) for each in self._wrong_of(check)])
 
     def _wrong_of(self, check: Callable[[int], object]) -> list[DataError]:
         def wrong(id: int) -> DataError | None:

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from likely.data.images import ImageSource
-from likely.data.source import Source
+from likely.data.source import Expected, Source
 from likely.errors import DataError
 
 MAX_KEPT_BYTES = 2**30
@@ -58,15 +58,30 @@ class PatchSource(Source):
 
     def read(self, ids: np.ndarray) -> np.ndarray:
         """As `Source.read`; an image is decoded once for all of its patches that are read at once."""
+        rows, wrong = self._read(ids)
+        if wrong:
+            raise DataError(self.images.all_wrong_of(self._pixels))
+        return rows
+
+    def read_some(self, ids: np.ndarray, expected: Expected | None = None) -> tuple[np.ndarray, dict[int, str]]:
+        """As `Source.read_some`; `expected` says nothing here, for patches are of the size of fit."""
+        return self._read(ids)
+
+    def _read(self, ids: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
         ids = np.asarray(ids)
-        rows = np.empty((len(ids), *self._shape), self._dtype)
+        rows = np.zeros((len(ids), *self._shape), self._dtype)
         numbers, corners = self._image[ids], self._corner[ids]
         order = np.argsort(numbers, kind="stable")
         which, starts = np.unique(numbers[order], return_index=True)
         pieces = np.split(order, starts[1:])
+        wrong: dict[int, str] = {}
 
         def fill(number: int, places: np.ndarray) -> None:
-            image, (h, w) = self._pixels(number), self.patch
+            try:
+                image, (h, w) = self._pixels(number), self.patch
+            except DataError as error:
+                wrong.update(dict.fromkeys(places.tolist(), str(error)))
+                return
             for row, (top, left) in zip(places.tolist(), corners[places].tolist(), strict=True):
                 rows[row] = image[top : top + h, left : left + w]
 
@@ -74,7 +89,7 @@ class PatchSource(Source):
         each = map if kept else self.images.threads.map  # threads take longer than slices do
         for _ in each(fill, which.tolist(), pieces):  # going through the results raises what they raised
             pass
-        return rows
+        return rows, wrong
 
     def place(self, id: int) -> str:
         """As `Source.place`: the image's name, and the top and left of the patch in it."""

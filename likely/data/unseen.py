@@ -1,8 +1,8 @@
 """What was not there at fit: which rows hold it, what was found, and what was expected."""
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -47,6 +47,19 @@ class Found:
         return f"{self.name(i)}: found {found}, expected {self.expected}"
 
 
+@dataclass(frozen=True)
+class Unreadable(Found):
+    """Rows that cannot be read: `values[i]` says why."""
+
+    def reason(self, i: int) -> str:
+        """Such as "is damaged or cut short; replace or remove it"."""
+        return str(self.values[i])
+
+    def told(self, i: int) -> str:
+        """The same."""
+        return str(self.values[i])
+
+
 class Unseen:
     """What a block of n rows holds that the rows of fit did not.
 
@@ -58,6 +71,8 @@ class Unseen:
         """(n,) whether a row holds such a value."""
         self.unanswerable = np.zeros(n, dtype=bool)
         """(n,) whether the model lacks a value of a row that it cannot do without, so that it has no answer."""
+        self.unreadable = np.zeros(n, dtype=bool)
+        """(n,) whether a row cannot be read at all; it is unanswerable, too."""
         self.found: list[Found] = []
 
     def note(
@@ -84,6 +99,12 @@ class Unseen:
         if missing:
             self.unanswerable[rows] = True
         self.found.append(Found(rows, values, expected, name if callable(name) else lambda i: name, missing))
+
+    def note_unreadable(self, reasons: Mapping[int, str]) -> None:
+        """Writes down which rows cannot be read, and why: the model has no answer for them."""
+        rows = np.array(sorted(reasons), np.int64)
+        self.rows[rows] = self.unanswerable[rows] = self.unreadable[rows] = True
+        self.found.append(Unreadable(rows, [reasons[row] for row in rows.tolist()], "", lambda i: "", True))
 
     def reasons(self) -> dict[int, str]:
         """What is new, in words, by row: the first of each row, what the model cannot do without before all else."""
@@ -137,38 +158,40 @@ class Told:
     """What a warning says of rows that hold what was not there at fit: the first of them, and how many there are."""
 
     def __init__(self, seen_as: str = "the model answers by what it can see") -> None:
-        self.seen_as = seen_as
-        self.unanswerable, self.others = list[str](), list[str]()
-        self.n_unanswerable = self.n_others = 0
+        self.kinds = [
+            _Kind("is NaN, for it cannot be read", "are NaN, for they cannot be read"),
+            _Kind(*(f"{verb} NaN, for the model takes no missing values" for verb in ("is", "are"))),
+            _Kind(*(f"{verb} what was not there at fit; {seen_as}" for verb in ("holds", "hold"))),
+        ]
 
     def add(self, unseen: Unseen, ids: np.ndarray, source: Source) -> None:
         """Adds a block of rows of a source, whose ids are `ids`."""
         if not unseen.found:
             return
-        lost = unseen.unanswerable
-        self.n_unanswerable += int(lost.sum())
-        self.n_others += int((unseen.rows & ~lost).sum())
+        of_row = np.where(unseen.unreadable, 0, np.where(unseen.unanswerable, 1, 2))
         for row, reason in sorted(unseen.reasons().items()):
-            kind = self.unanswerable if lost[row] else self.others
-            if len(kind) < N_WARNED:
-                kind.append(f"{source.place(int(ids[row]))}, {reason}")
+            kind = self.kinds[of_row[row]]
+            kind.n += 1
+            if len(kind.listed) < N_WARNED:
+                kind.listed.append(f"{source.place(int(ids[row]))}, {reason}")
 
     def warn(self) -> None:
         """Warns of them, where there are any."""
-        told = []
-        if self.n_unanswerable:
-            what = f"{_rows(self.n_unanswerable, 'is', 'are')} NaN, for the model takes no missing values"
-            told.append(f"{what}: {_first(self.unanswerable, self.n_unanswerable)}")
-        if self.n_others:
-            what = f"{_rows(self.n_others, 'holds', 'hold')} what was not there at fit; {self.seen_as}"
-            told.append(f"{what}: {_first(self.others, self.n_others)}")
-        if told:
+        if told := [kind.told for kind in self.kinds if kind.n]:
             warnings.warn("; ".join(told), UserWarning, stacklevel=2)
 
 
-def _rows(n: int, one: str, more: str) -> str:
-    return f"{n:,} row {one}" if n == 1 else f"{n:,} rows {more}"
+@dataclass
+class _Kind:
+    """Rows of which the same is said: `one` of a single one, `more` of several."""
 
+    one: str
+    more: str
+    n: int = 0
+    listed: list[str] = field(default_factory=list)
 
-def _first(listed: Sequence[str], n: int) -> str:
-    return "; ".join(listed) + (f"; and {n - len(listed):,} more" if n > len(listed) else "")
+    @property
+    def told(self) -> str:
+        rows = f"{self.n:,} row {self.one}" if self.n == 1 else f"{self.n:,} rows {self.more}"
+        left = self.n - len(self.listed)
+        return f"{rows}: {'; '.join(self.listed)}" + (f"; and {left:,} more" if left else "")

@@ -522,7 +522,7 @@ def test_read_some_reads_what_can_be_and_says_what_could_not(tmp_path):
     rows, wrong = source.read_some(np.arange(8), ((5, 7), np.dtype(np.uint8)))
     assert sorted(wrong) == [0, 5, 6, 7]
     assert "expected gray, as at fit; read all alike with --channels 1" in wrong[5]
-    assert "06.png is 7x5, expected 5x7, as at fit" in wrong[6]
+    assert wrong[6].startswith("is 7x5, expected 5x7, as at fit")
     np.testing.assert_array_equal(rows[[1, 2, 3, 4]], np.stack([GRAY] * 4))
     assert not rows[[0, 5, 6, 7]].any()
     _, all_wrong = source.read_some(np.arange(1, 5), ((9, 9), "uint8"))
