@@ -646,7 +646,12 @@ class Fitted:
 
     def _open(self, rows: Any) -> Source:
         """Data of any kind as a source; text is read as it was at fit."""
-        return rows if isinstance(rows, Source) else open_source(rows, like=self.schema.later_reading)
+        if isinstance(rows, Source):
+            return rows
+        source = open_source(rows, like=self.schema.later_reading)
+        if self.warns:
+            source.warn()
+        return source
 
     def _chunks(self, n: int, n_values: int = 0) -> Iterator[np.ndarray]:
         size = max(1, min(MAX_CHUNK, CHUNK_VALUES // max(1, n_values or self.schema.n_values)))

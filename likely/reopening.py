@@ -87,6 +87,7 @@ def open_like(
     source = open_source(data, missing=missing, size=size, channels=channels, like=fitted.schema.later_reading)
     if not isinstance(source, TableSource):
         return source if not label and not drop else open_source(data, label=label, drop=drop)
+    source.warn()
     there = source.table.column_names
     known = known if label or known in there else None
     return source.setting_aside(known, [*(name for name in options["drop"] if name in there), *drop])

@@ -4,7 +4,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from likely.cli.options import Device, Directory, FalseAlarmRate, Overwrite, Source, as_rate, opened
+from likely.cli.options import (
+    Device,
+    Directory,
+    FalseAlarmRate,
+    Opening,
+    Overwrite,
+    Source,
+    as_rate,
+    opened,
+    opens_data,
+)
 from likely.cli.screen import clean, facts, progress
 from likely.errors import UserError
 
@@ -27,6 +37,7 @@ ScoresOutput = Annotated[
 N_STRANGEST = 5
 
 
+@opens_data
 def score(
     directory: Directory,
     source: Source,
@@ -34,6 +45,7 @@ def score(
     overwrite: Overwrite = False,
     false_alarm_rate: FalseAlarmRate = None,
     device: Device = "auto",
+    opening: Opening = Opening(),
 ) -> None:
     """Say how unlikely each row is, and flag the novel ones.
 
@@ -48,7 +60,7 @@ def score(
     if target is not None:
         target.check((".csv", ".parquet", ".npz"))
     rate = as_rate(false_alarm_rate, fitted.info)
-    rows = open_like(fitted, source)
+    rows = open_like(fitted, source, **opening.options())
     with watched(rows, f"scoring {source}") as shown:
         scores = fitted.score(shown, false_alarm_rate=rate)
     if target is not None:
@@ -108,8 +120,14 @@ def kind_of_number(fitted: "Fitted") -> str:
     return "the squared error of the reconstruction, in the model's units"
 
 
+@opens_data
 def encode(
-    directory: Directory, source: Source, output: Output, overwrite: Overwrite = False, device: Device = "auto"
+    directory: Directory,
+    source: Source,
+    output: Output,
+    overwrite: Overwrite = False,
+    device: Device = "auto",
+    opening: Opening = Opening(),
 ) -> None:
     """Write the code of each row."""
     from likely.cli.outputs import ARRAYS, TABLES, places_of, write_codes
@@ -119,7 +137,7 @@ def encode(
     fitted = opened(directory, device)
     target = target_of(fitted, output, overwrite, source)
     target.check((*ARRAYS, *TABLES))
-    rows = open_like(fitted, source)
+    rows = open_like(fitted, source, **opening.options())
     with watched(rows, f"encoding {source}") as shown:
         codes = fitted.encode(shown)
     names = places_of(rows)
@@ -130,8 +148,14 @@ def encode(
     print(f"Codes of {len(rows):,} rows, {sizes} numbers each, are in {clean(output)}")
 
 
+@opens_data
 def reconstruct(
-    directory: Directory, source: Source, output: Output, overwrite: Overwrite = False, device: Device = "auto"
+    directory: Directory,
+    source: Source,
+    output: Output,
+    overwrite: Overwrite = False,
+    device: Device = "auto",
+    opening: Opening = Opening(),
 ) -> None:
     """Write each row as it comes back through the code."""
     from likely.cli.outputs import places_of, write_rows
@@ -141,13 +165,14 @@ def reconstruct(
     fitted = opened(directory, device)
     target = target_of(fitted, output, overwrite, source)
     check_rows_target(target, fitted)
-    rows = open_like(fitted, source)
+    rows = open_like(fitted, source, **opening.options())
     with watched(rows, f"reconstructing {source}") as shown:
         again = fitted.reconstruct(shown)
     write_rows(target, again, fitted.schema, places_of(rows).get("place"))
     print(f"Reconstructions of {len(rows):,} rows (means, in the units of the data) are in {clean(output)}")
 
 
+@opens_data
 def interpolate(
     directory: Directory,
     source: Source,
@@ -156,6 +181,7 @@ def interpolate(
     steps: Annotated[int, typer.Option(min=2, help="How many rows, with both ends.")] = 9,
     overwrite: Overwrite = False,
     device: Device = "auto",
+    opening: Opening = Opening(),
 ) -> None:
     """Write what lies between two rows, as the model decodes it.
 
@@ -173,7 +199,7 @@ def interpolate(
     strip = output.lower().endswith(".png") and takes_pictures(fitted.schema)
     target = target_of(fitted, output, overwrite, source)
     check_rows_target(target, fitted, *([".png"] if strip else []))
-    found = open_like(fitted, source)
+    found = open_like(fitted, source, **opening.options())
     for row in rows:
         if not 0 <= row < len(found):
             raise UserError(f"--rows {row}: {source} has {len(found):,} rows, numbered from 0 to {len(found) - 1}")

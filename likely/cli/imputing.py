@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from likely.cli.options import Opening
 from likely.cli.screen import clean
 from likely.errors import UserError
 
@@ -26,6 +27,7 @@ def draw_restorations(
     uncertainty: str | None,
     seed: int,
     overwrite: bool = False,
+    opening: Opening = Opening(),
 ) -> None:
     """Writes n whole versions of the rows, or where n is None their means; and how uncertain what was filled in is."""
     from likely.cli.answering import target_of
@@ -43,7 +45,7 @@ def draw_restorations(
     spread = None if uncertainty is None else target_of(fitted, uncertainty, overwrite, source, option="--uncertainty")
     if spread is not None:
         spread.check(kinds_of(fitted.schema), beside=target)
-    rows = open_like(fitted, source)
+    rows = open_like(fitted, source, **opening.options())
     with watched(rows, f"restoring {source}") as shown:
         if n is None:
             write_rows(target, fitted.restore(shown), fitted.schema)

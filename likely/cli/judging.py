@@ -11,9 +11,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from likely.cli.options import Compare, Device, Directory, Label, OptionalSource, Overwrite, as_names, as_rate, opened
+from likely.cli.options import (
+    Compare,
+    Device,
+    Directory,
+    Opening,
+    OptionalSource,
+    Overwrite,
+    as_names,
+    as_rate,
+    opened,
+    opens_data,
+)
 from likely.cli.screen import clean
-from likely.errors import DataError
+from likely.errors import DataError, UserError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,14 +70,15 @@ class Court:
         return f"{self.left_out:,} of {n:,} rows are left out: the model learned from them" if self.left_out else ""
 
 
+@opens_data
 def evaluate(
     directory: Directory,
     source: OptionalSource = None,
     output: MetricsOutput = None,
     overwrite: Overwrite = False,
-    label: Label = None,
     compare: Compare = None,
     device: Device = "auto",
+    opening: Opening = Opening(),
 ) -> None:
     """Measure a model on rows it never saw, beside baselines."""
     from likely.cli import results
@@ -74,7 +86,7 @@ def evaluate(
 
     fitted = opened(directory, device)
     target = _target(fitted, output, overwrite, source, ".json")
-    court = _court(fitted, directory, source, label)
+    court = _court(fitted, directory, source, opening)
     assessment = _assessed(fitted, court, as_names(compare))
     if target is not None:
         target.write(results.metrics_of(assessment))
@@ -87,14 +99,15 @@ def evaluate(
         print(f"\nThe figures are in {clean(output or str(Path(directory) / 'metrics.json'))}")
 
 
+@opens_data
 def report(
     directory: Directory,
     source: OptionalSource = None,
     output: ReportOutput = None,
     overwrite: Overwrite = False,
-    label: Label = None,
     compare: Compare = None,
     device: Device = "auto",
+    opening: Opening = Opening(),
 ) -> None:
     """Write one HTML page: what was learned, and how good it is."""
     from likely.cli import results
@@ -103,7 +116,7 @@ def report(
     fitted = opened(directory, device)
     target = _target(fitted, output, overwrite, source, ".html")
     fitted.history = read_history(directory)
-    court = _court(fitted, directory, source, label)
+    court = _court(fitted, directory, source, opening)
     assessment = _assessed(fitted, court, as_names(compare))
     rate = as_rate(None, fitted.info)
     page = results.report_of(
@@ -129,7 +142,7 @@ def _target(fitted: "Fitted", output: str | None, overwrite: bool, source: str |
     return target
 
 
-def _court(fitted: "Fitted", directory: str, source: str | None, label: str | None) -> Court:
+def _court(fitted: "Fitted", directory: str, source: str | None, opening: Opening) -> Court:
     """The test rows that the fit kept, or other rows that the caller names."""
     import numpy as np
 
@@ -137,12 +150,15 @@ def _court(fitted: "Fitted", directory: str, source: str | None, label: str | No
     from likely.reopening import open_like, reopen, split_again
 
     if source is None:
+        if opening != Opening():
+            ways = "--label, --drop, --size, --channels and --missing"
+            raise UserError(f"{ways} say how SOURCE is opened; name it: likely evaluate {directory} SOURCE")
         try:
             own, split = reopen(fitted.info)
         except DataError as error:
             raise DataError(f"{error}; name rows to judge by: likely evaluate {directory} SOURCE") from error
         return Court(own, split.train, split.test, own=True)
-    other = open_like(fitted, source, label=label)
+    other = open_like(fitted, source, **opening.options())
     again = split_again(fitted.info, other)
     if again is not None:
         return Court(other, again.train, again.test, own=True)

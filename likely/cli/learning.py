@@ -12,20 +12,17 @@ import typer
 
 from likely.cli.options import (
     Augment,
-    Channels,
     Device,
-    Drop,
     FalseAlarmRate,
-    Label,
+    Opening,
     Patch,
-    Size,
     Source,
     as_augment,
     as_pairs,
     as_patch,
     as_rate,
     as_seconds,
-    as_size,
+    opens_data,
 )
 from likely.cli.place import Place
 from likely.cli.screen import duration, facts, progress, title
@@ -41,6 +38,7 @@ if TYPE_CHECKING:
     from likely.training import Progress, TrainConfig
 
 
+@opens_data
 def fit(
     context: typer.Context,
     source: Source,
@@ -56,17 +54,14 @@ def fit(
     seed: Annotated[int, typer.Option(help="Decides the split, the order and all noise.")] = 0,
     device: Device = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float64.")] = "auto",
-    label: Label = None,
     condition: Annotated[str | None, typer.Option(help="`label` gives the labels to the model.")] = None,
-    drop: Drop = None,
-    size: Size = None,
-    channels: Channels = None,
     patch: Patch = None,
     augment: Augment = None,
     binarize: Annotated[bool, typer.Option("--binarize", help="Draw gray pixels as bits, anew each time.")] = False,
     false_alarm_rate: FalseAlarmRate = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the model in DIR, and start afresh.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue where an unfinished run stopped.")] = False,
+    opening: Opening = Opening(),
 ) -> None:
     """Learn a model of data and write it with its report.
 
@@ -89,9 +84,8 @@ def fit(
     given |= {"learning_rate": learning_rate, "seed": seed, "device": device, "precision": precision}
     config = TrainConfig(**{name: value for name, value in given.items() if value is not None})
     choose_device(device)
-    opening = {"label": label, "drop": tuple(drop or ()), "size": as_size(size), "channels": channels}
-    opening |= {"patch": as_patch(patch), "augment": as_augment(augment)}
-    job = Job(place, spec, source, config, opening, condition, binarize, as_rate(false_alarm_rate, {}))
+    options = {**opening.options(), "patch": as_patch(patch), "augment": as_augment(augment)}
+    job = Job(place, spec, source, config, options, condition, binarize, as_rate(false_alarm_rate, {}))
     args = context.find_root().obj
     with place.held():
         if place.settled():  # a run that was there a moment ago may have ended

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from likely.cli.options import Channels, Drop, Label, Patch, Size, Source, as_patch, as_size
+from likely.cli.options import Opening, Patch, Source, as_patch, opens_data
 from likely.cli.screen import clean, draw, facts, table, title
 
 if TYPE_CHECKING:
@@ -31,14 +31,8 @@ CAPABILITIES = {
 """How tables call what a model can do, so narrow that all fit into 80 columns; else the class's own name serves."""
 
 
-def data(
-    source: Source,
-    label: Label = None,
-    drop: Drop = None,
-    size: Size = None,
-    channels: Channels = None,
-    patch: Patch = None,
-) -> None:
+@opens_data
+def data(source: Source, patch: Patch = None, opening: Opening = Opening()) -> None:
     """Say what would be read, and what is wrong with it.
 
     Rows, shape, domain, columns, labels and problems, as fit would see them.
@@ -48,10 +42,9 @@ def data(
     from likely.cli.watched import watched
     from likely.data import describe, infer_schema, open_source
 
-    images: dict[str, Any] = {"size": as_size(size), "channels": channels, "patch": as_patch(patch)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # what they say stands among the problems
-        opened = open_source(source, label=label, drop=drop or (), **images)
+        opened = open_source(source, patch=as_patch(patch), **opening.options())
         with watched(opened, f"reading {source}") as rows:
             schema = infer_schema(rows)
     show_data(describe(opened, schema), with_columns=True)

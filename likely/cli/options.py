@@ -1,8 +1,11 @@
 """Options that several verbs take, and what their texts mean."""
 
+import functools
+import inspect
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -54,6 +57,51 @@ FalseAlarmRate = Annotated[
     typer.Option(help="Share of ordinary rows that may be flagged; 0.05, or what fit was told.", show_default=False),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there already.")]
+
+Missing = Annotated[
+    list[str] | None,
+    typer.Option(metavar="WORD", help="What means missing in a table, such as NA or -999; may be repeated."),
+]
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How data is to be opened: the options that every verb has that opens some."""
+
+    label: str | None = None
+    drop: tuple[str, ...] = ()
+    size: tuple[int, int] | None = None
+    channels: int | None = None
+    missing: tuple[str, ...] = ()
+
+    def options(self) -> dict[str, Any]:
+        """As `likely.data.open_source` and `likely.reopening.open_like` take them."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+
+def _opening(
+    label: Label = None,
+    drop: Drop = None,
+    size: Size = None,
+    channels: Channels = None,
+    missing: Missing = None,
+) -> Opening:
+    return Opening(label, tuple(drop or ()), as_size(size), channels, tuple(missing or ()))
+
+
+def opens_data(verb: Callable[..., None]) -> Callable[..., None]:
+    """Gives a verb the options of `Opening`, in place of its argument `opening`."""
+    own, shared = (inspect.signature(each, eval_str=True).parameters for each in (verb, _opening))
+
+    @functools.wraps(verb)
+    def with_options(**given: Any) -> None:
+        opening = _opening(**{name: given.pop(name) for name in shared if name in given})
+        verb(**given, opening=opening)
+
+    parameters = [each for name, each in own.items() if name != "opening"]
+    with_options.__signature__ = inspect.Signature([*parameters, *shared.values()])  # type: ignore[attr-defined]
+    return with_options
+
 
 UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 

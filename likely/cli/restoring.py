@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from likely.cli.options import Device, Directory, Overwrite, opened
+from likely.cli.options import Device, Directory, Opening, Overwrite, opened, opens_data
 from likely.cli.screen import clean
+from likely.errors import UserError
 
 if TYPE_CHECKING:
     from likely.cli.targets import Target
@@ -60,6 +61,7 @@ Uncertainty = Annotated[
 ]
 
 
+@opens_data
 def restore(
     directory: Directory,
     source: Damaged,
@@ -70,6 +72,7 @@ def restore(
     seed: Annotated[int, typer.Option(help="Which draws.")] = 0,
     overwrite: Overwrite = False,
     device: Device = "auto",
+    opening: Opening = Opening(),
 ) -> None:
     """Write rows as they were before noise, gaps or other harm.
 
@@ -88,16 +91,18 @@ def restore(
     model = fitted.capable(Restorer, "restore")
     happened = None if operator is None else _parsed(operator)
     if draws is not None or uncertainty is not None:
-        draw_restorations(
-            fitted, source, output, happened, n=draws, uncertainty=uncertainty, seed=seed, overwrite=overwrite
-        )
+        asked = {"n": draws, "uncertainty": uncertainty, "seed": seed, "overwrite": overwrite, "opening": opening}
+        draw_restorations(fitted, source, output, happened, **asked)
         return
     target = target_of(fitted, output, overwrite, source)
     if fitted.schema.kind == "image" and (os.path.isdir(source) or is_image_name(source)):
+        if opening != Opening():
+            told = "images are restored as they are, of any size"
+            raise UserError(f"{told}: leave --label, --drop, --size, --channels and --missing out")
         n = restore_images(fitted, source, target, happened)
         what = f"{n:,} restored {'image' if n == 1 else 'images'}"
     else:
-        what = f"{_restore_rows(fitted, source, target, happened):,} {restored_rows(model)}"
+        what = f"{_restore_rows(fitted, source, target, happened, opening):,} {restored_rows(model)}"
     print(f"{what} {'is' if what.startswith('1 ') else 'are'} in {clean(output)}")
     undone = happened or model.corruption
     if undone is not None:
@@ -112,13 +117,15 @@ def _parsed(text: str) -> "Corruption":
     return corruption
 
 
-def _restore_rows(fitted: "Fitted", source: str, target: "Target", operator: "Corruption | None") -> int:
+def _restore_rows(
+    fitted: "Fitted", source: str, target: "Target", operator: "Corruption | None", opening: Opening
+) -> int:
     from likely.cli.outputs import kinds_of, places_of, takes_pictures, write_rows
     from likely.cli.watched import watched
     from likely.reopening import open_like
 
     target.check(kinds_of(fitted.schema), folder=takes_pictures(fitted.schema))
-    rows = open_like(fitted, source)
+    rows = open_like(fitted, source, **opening.options())
     with watched(rows, f"restoring {source}") as shown:
         restored = fitted.restore(shown, operator)
     write_rows(target, restored, fitted.schema, places_of(rows).get("place"))

@@ -54,8 +54,8 @@ def infer_schema(
         DataError: naming the row and column that no model could learn from, and what mends it.
 
     Warns:
-        UserWarning: naming columns that are set aside because they are constant, and those with few values far from
-            all others.
+        UserWarning: of what its files do not tell for certain, naming columns that are set aside because they are
+            constant, and those with few values far from all others.
     """
     ids = np.arange(len(source)) if ids is None else np.asarray(ids)
     if domain not in (None, "real"):
@@ -67,6 +67,8 @@ def infer_schema(
     schema = dataclasses.replace(schema, frame=source.frame, classes=_classes(source, ids), reading=source.reading)
     if schema.columns and not len(schema.kept_columns):
         raise DataError(f"{source.name}: every column is constant, expected one that is not; there is nothing to learn")
+    if source.kind == "table":  # of images each note was told when it was found
+        source.warn()
     _warn_of_constants(schema)
     _warn_of_far(schema)
     return _binarized(schema, source) if binarize else schema

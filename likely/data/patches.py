@@ -125,7 +125,7 @@ class PatchSource(Source):
             least = "x".join(str(int(side)) for side in self._sizes.min(0))
             raise DataError(
                 f"{self.images.place(int(small[0]))} is {h}x{w}, smaller than a patch of {self.patch[0]}x"
-                f"{self.patch[1]}{others}; remove it, or cut patches of at most {least}: --patch {least}"
+                f"{self.patch[1]}{others}; remove it, or fit again with --patch {least} (patch={least})"
             )
 
 

@@ -2,6 +2,7 @@
 
 import abc
 import hashlib
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
@@ -107,6 +108,15 @@ class Source(abc.ABC):
         for start in range(0, len(ids), size):
             some = ids[start : start + size]
             yield some, self.read(some)
+
+    def warn(self) -> None:
+        """Says what a reader should know of how the data was read.
+
+        Warns:
+            UserWarning: each of `notes`.
+        """
+        for note in self.notes:
+            warnings.warn(note, UserWarning, stacklevel=3)
 
     def _finish_digest(self, content: "hashlib.blake2b") -> str:
         if self.labels is not None:
