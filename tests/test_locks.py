@@ -1,16 +1,23 @@
 """Locks exclude others as long as their process lives, and no longer; what is being written is never swept away."""
 
+import functools
 import os
 import signal
 import threading
 import time
 
+import numpy as np
 import pytest
 
 from likely import files
+from likely.data import infer_schema, open_source
 from likely.errors import UserError
 from likely.files import create, new_directory, sweep, write_file
 from likely.locks import Held, claim, in_turn
+from likely.persistence import load, save
+from likely.registry import Spec
+
+SCHEMA = infer_schema(open_source(np.random.default_rng(0).normal(size=(40, 6))))
 
 
 def in_child(work):
@@ -176,6 +183,74 @@ def test_two_who_replace_one_directory_in_a_loop_both_succeed(tmp_path):
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert {each.read_bytes() for each in path.iterdir()} in ({b"child"}, {b"parent"})
     assert [each.name for each in tmp_path.iterdir()] == ["model"]
+
+
+# Who loads while another replaces.
+
+
+def little_model(value):
+    """A fitted directory's content whose every part says which one it is."""
+    model = Spec("pca", z_size=2).build(SCHEMA.x_shape)
+    for tensor in model.state_dict().values():
+        tensor.fill_(value)
+    return {"model": model, "spec": Spec("pca", z_size=2), "schema": SCHEMA}
+
+
+def keep(path, value):
+    save(path, **little_model(value), calibration={"is": value}, info={"is": value}, overwrite=True)
+
+
+def which(loaded):
+    """The one that a model is, if it is whole."""
+    weights = next(iter(loaded.model.state_dict().values()))
+    [value] = {loaded.calibration["is"], loaded.info["is"], *weights.unique().tolist()}
+    return value
+
+
+def test_a_model_that_is_replaced_at_any_moment_of_a_load_is_the_old_or_the_new(tmp_path, monkeypatch):
+    path, opened, statted = tmp_path / "model", os.open, os.stat
+    found = set()
+    for k in range(60):
+        keep(path, 1)
+        calls = 0
+
+        def replaced(real, *args, k=k, **options):
+            nonlocal calls
+            calls += 1
+            if calls == k:
+                keep(path, 2)
+            return real(*args, **options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "open", functools.partial(replaced, opened))
+            patch.setattr(os, "stat", functools.partial(replaced, statted))
+            found.add(which(load(path)))
+        if calls < k:
+            break
+    assert calls > 10
+    assert found == {1, 2}
+
+
+def test_loads_beside_a_writer_that_replaces_in_a_loop_all_succeed(tmp_path):
+    path = tmp_path / "model"
+    keep(path, 1)
+    stop = tmp_path / "stop"
+    child = os.fork()
+    if not child:
+        try:
+            while not stop.exists():
+                keep(path, 2)
+                keep(path, 1)
+            os._exit(0)
+        finally:
+            os._exit(99)
+    try:
+        found = [which(load(path)) for _ in range(60)]
+    finally:
+        stop.touch()
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert code == 0
+    assert set(found) <= {1, 2}
 
 
 def a_file(path):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from likely.errors import DataError
 
@@ -82,8 +82,11 @@ def _lies_sideways(image: Image.Image) -> bool:
     return Image.Image.getexif(image).get(_ORIENTATION) in _SIDEWAYS
 
 
-def _decoded(image: Image.Image, place: str, size: tuple[int, int] | None, channels: int | None) -> Decoded:
-    info, several = dict(image.info), image.format != "MPO"  # a photograph and its preview
+def _decoded(image: ImageFile.ImageFile, place: str, size: tuple[int, int] | None, channels: int | None) -> Decoded:
+    info, several = (
+        {str(name): value for name, value in image.info.items()},
+        image.format != "MPO",
+    )  # a photograph and its preview
     deep, depth = _is_deep(image), _depth(image)
     image.load()
     upright = ImageOps.exif_transpose(image)
@@ -106,7 +109,7 @@ def _decoded(image: Image.Image, place: str, size: tuple[int, int] | None, chann
 
 
 @contextlib.contextmanager
-def _opened(path: Path, place: str, max_pixels: int) -> Iterator[Image.Image]:
+def _opened(path: Path, place: str, max_pixels: int) -> Iterator[ImageFile.ImageFile]:
     """The file, its head read; whatever goes wrong with it is a DataError that names it."""
     try:
         with Image.open(path, formats=FORMATS) as image:
@@ -195,7 +198,7 @@ class _Kept:
     def resized(self, size: tuple[int, int] | None) -> np.ndarray:
         """The pixels; where alpha is 0 a color counts for nothing in its neighbours."""
         if size is None or size == (self.colors.height, self.colors.width):
-            return _stacked(np.asarray(self.colors), self.alpha and np.asarray(self.alpha))
+            return _stacked(np.asarray(self.colors), None if self.alpha is None else np.asarray(self.alpha))
         if self.alpha is None:
             return _stacked(np.asarray(_resized(self.colors, size)), None)
         if self.colors.mode == "F":
@@ -282,7 +285,7 @@ def _eight_bits(image: Image.Image | None) -> Image.Image | None:
     return Image.fromarray((np.asarray(image) / 257).round().clip(0, 255).astype(np.uint8))
 
 
-def _is_deep(image: Image.Image) -> bool:
+def _is_deep(image: ImageFile.ImageFile) -> bool:
     """Whether a channel has 16 bits in the file and will have 8."""
     if image.mode.startswith("I") or not image.tile:
         return False
@@ -291,13 +294,13 @@ def _is_deep(image: Image.Image) -> bool:
     return ";16" in str(raw)
 
 
-def _depth(image: Image.Image) -> int:
+def _depth(image: ImageFile.ImageFile) -> int:
     """Bits of a channel as a PNG has them; 8 of all else."""
     if image.format != "PNG" or image.fp is None:
         return 8
     at = image.fp.tell()
     image.fp.seek(24)
-    depth = image.fp.read(1)[0]
+    depth = int(image.fp.read(1)[0])
     image.fp.seek(at)
     return depth
 

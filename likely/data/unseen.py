@@ -160,8 +160,8 @@ class Told:
     def __init__(self, seen_as: str = "the model answers by what it can see") -> None:
         self.kinds = [
             _Kind("is NaN, for it cannot be read", "are NaN, for they cannot be read"),
-            _Kind(*(f"{verb} NaN, for the model takes no missing values" for verb in ("is", "are"))),
-            _Kind(*(f"{verb} what was not there at fit; {seen_as}" for verb in ("holds", "hold"))),
+            _Kind("is NaN, for the model takes no missing values", "are NaN, for the model takes no missing values"),
+            _Kind(f"holds what was not there at fit; {seen_as}", f"hold what was not there at fit; {seen_as}"),
         ]
 
     def add(self, unseen: Unseen, ids: np.ndarray, source: Source) -> None:

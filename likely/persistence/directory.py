@@ -43,6 +43,9 @@ MAX_BYTES = {MANIFEST: 2**16, CONFIG: 2**20, SCHEMA: 2**26, CALIBRATION: 2**27, 
 LACKING = {1: {ROWS}}
 """The files that older formats do not have."""
 
+MAX_REPLACEMENTS = 100
+"""So often may a directory be replaced while it is loaded."""
+
 EXTRAS = ("metrics.json", "history.csv", "README.md", "report.html")
 """The files that may stand beside them."""
 
@@ -110,27 +113,58 @@ def load(path: str | os.PathLike[str]) -> Loaded:
     """Reads a fitted directory, trusting nothing in it: no code is run, whoever wrote it.
 
     Everything is looked at before it is opened, hashed before it is parsed, parsed against the registry, and
-    compared with what the model must be before any tensor is allocated.
+    compared with what the model must be before any tensor is allocated. Where another process replaces the directory
+    meanwhile, it is the old model or the new one, whole.
 
     Raises:
         ModelFileError: in one line, naming the file: damaged, incomplete, foreign, or newer than this library.
     """
-    with Directory(standing(path)) as directory:
-        entries = _read_manifest(directory)
-        for name in entries:
-            directory.check(name, MAX_BYTES[name])
-        spec, info = _read_config(directory, entries)
-        schema_fields = _read_object(directory, entries, SCHEMA)
-        with _blaming(directory.path / SCHEMA):
-            schema = Schema.from_json(schema_fields)
-        calibration = _read_object(directory, entries, CALIBRATION)
-        with _blaming(directory.path / CONFIG):
-            blueprint = Blueprint(spec, schema.x_shape)
-        weights = _read(directory, entries, WEIGHTS, blueprint.n_bytes * 2 + MAX_HEADER)
-        with _blaming(directory.path / WEIGHTS):
-            model = blueprint.filled(weights)
-        rows = _read_rows(directory, entries)
-    return Loaded(model, spec, schema, calibration, info, rows)
+    for _ in range(MAX_REPLACEMENTS):
+        with contextlib.suppress(Replaced):
+            return _load_standing(Path(path))
+    raise ModelFileError(f"{path} is replaced all the time: load it when that has come to an end")
+
+
+def _load_standing(path: Path) -> Loaded:
+    """Raises Replaced where something went wrong, and another directory has come to the place of the one opened."""
+    with open_standing(path) as directory:
+        try:
+            return _load(directory)
+        except ModelFileError:
+            if directory.is_replaced(standing(path)):
+                raise Replaced from None
+            raise
+
+
+def _load(directory: Directory) -> Loaded:
+    entries = _read_manifest(directory)
+    for name in entries:
+        directory.check(name, MAX_BYTES[name])
+    spec, info = _read_config(directory, entries)
+    schema_fields = _read_object(directory, entries, SCHEMA)
+    with _blaming(directory.path / SCHEMA):
+        schema = Schema.from_json(schema_fields)
+    calibration = _read_object(directory, entries, CALIBRATION)
+    with _blaming(directory.path / CONFIG):
+        blueprint = Blueprint(spec, schema.x_shape)
+    weights = _read(directory, entries, WEIGHTS, blueprint.n_bytes * 2 + MAX_HEADER)
+    with _blaming(directory.path / WEIGHTS):
+        model = blueprint.filled(weights)
+    return Loaded(model, spec, schema, calibration, info, _read_rows(directory, entries))
+
+
+class Replaced(Exception):
+    """Another directory has come to the place of the one that was read."""
+
+
+def open_standing(path: Path) -> Directory:
+    """The directory that stands at a path. Raises Replaced if it was moved away before it was opened."""
+    try:
+        return Directory(standing(path))
+    except ModelFileError as error:
+        if isinstance(error.__cause__, FileNotFoundError) and os.path.lexists(standing(path)):
+            raise Replaced from None
+        raise
 
 
 def add_extra(path: str | os.PathLike[str], name: str, data: bytes) -> None:

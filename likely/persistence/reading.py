@@ -42,6 +42,14 @@ class Directory:
     ) -> None:
         os.close(self._descriptor)
 
+    def is_replaced(self, path: Path) -> bool:
+        """Whether another directory, or none, stands at a path where this one stood."""
+        try:
+            found = os.stat(path, follow_symlinks=False)
+        except OSError:
+            return True
+        return not os.path.samestat(found, os.fstat(self._descriptor))
+
     def check(self, name: str, max_bytes: int) -> None:
         """Looks at a file without opening it. Raises ModelFileError if it is missing, too large, or not plain."""
         try:
