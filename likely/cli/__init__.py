@@ -11,8 +11,9 @@ from likely.cli.answering import encode, interpolate, reconstruct, sample, score
 from likely.cli.judging import evaluate, report
 from likely.cli.learning import fit
 from likely.cli.looking import data, models
-from likely.cli.outcomes import outcome
+from likely.cli.outcomes import outcome, said
 from likely.cli.restoring import restore
+from likely.cli.streams import lasting_streams
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
 for verb in (data, models, fit, score, encode, reconstruct, restore, interpolate, sample, evaluate, report):
@@ -40,7 +41,9 @@ def _likely(
 
 def main() -> None:
     """The `likely` command."""
-    sys.exit(run(sys.argv[1:]))
+    with lasting_streams():
+        code = said(run(sys.argv[1:]), sys.argv[1:])
+    sys.exit(code)
 
 
 def run(args: list[str]) -> int:

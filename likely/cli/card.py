@@ -33,7 +33,7 @@ def model_card(fitted: "Fitted", description: "Description", assessment: "Assess
         "\n## Use",
         _use(fitted, directory, description.name),
     ]
-    return ("\n".join(pieces) + "\n").encode()
+    return ("\n".join(pieces) + "\n").encode("utf-8", "backslashreplace")
 
 
 def _header(name: str, kind: str) -> str:
@@ -51,33 +51,33 @@ def _opening(fitted: "Fitted", description: "Description") -> str:
 def _model(fitted: "Fitted") -> str:
     cls, training = type(fitted.model), fitted.info.get("training", {})
     arguments = {name: value for name, value in fitted.model.config().items() if name != "x_shape"}
-    lines = [f"- {name}: `{_plain(str(value))}`" for name, value in arguments.items()]
+    lines = [f"- {name}: {_code(str(value))}" for name, value in arguments.items()]
     lines += [f"- fitted by {how_fitted(cls)} in {training.get('seconds', 0):.3g} s, {training.get('precision', '')}"]
     lines += [f"- {_plain(line)}" for line in fitted.info.get("chosen", ())]
-    return "\n".join([*lines, f"- reference: {reference(cls)}"])
+    return "\n".join([*lines, f"- reference: {_plain(reference(cls))}"])
 
 
 def _data(fitted: "Fitted", description: "Description") -> str:
     split = ", ".join(f"{n:,} {part}" for part, n in fitted.info.get("split", {}).items())
     shape = " x ".join(map(str, description.row_shape))
     return (
-        f"- source: `{_plain(description.name)}`, {description.rows:,} rows of {shape}, {description.kind}\n"
+        f"- source: {_code(description.name)}, {description.rows:,} rows of {shape}, {description.kind}\n"
         f"- values: {description.domain}\n- labels: {_plain(description.labels)}\n- split by row: {split}"
     )
 
 
 def _figures(assessment: "Assessment") -> str:
     names = assessment.row_names()
-    lines = [_row("", *names), _row("---", *("---" for _ in names))]
+    lines = [_row("", *names), f"| {' | '.join(['---', *('---' for _ in names)])} |"]
     for figure in assessment.figures:
         title = f"{figure.name} ({figure.unit})" if figure.unit else figure.name
         lines.append(_row(title, *(value_of(figure, name) if name in figure.values else "" for name in names)))
     marks = "= exact, <= at most, >= at least, ~ estimated; ± one standard error."
-    return "\n".join([*lines, "", marks, *(figure.note for figure in assessment.figures if figure.note)])
+    return "\n".join([*lines, "", marks, *(_plain(figure.note) for figure in assessment.figures if figure.note)])
 
 
 def _row(*cells: str) -> str:
-    return f"| {' | '.join(_plain(cell).replace('|', '/') for cell in cells)} |"
+    return f"| {' | '.join(map(_plain, cells))} |"
 
 
 def _limits(fitted: "Fitted", description: "Description") -> list[str]:
@@ -109,6 +109,21 @@ def _use(fitted: "Fitted", directory: str, data: str) -> str:
     )
 
 
+_ACTIVE = re.compile(
+    r"\\(?=[!-/:-@\[-`{-~])|[`*\[$|@]|<(?=[A-Za-z/!?])|&(?=#?\w+;)|~(?=\S)|(?<=\S)~"
+    r"|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?i:(?<=www)\.)|^#|^>(?!=)|^[+-](?=\s)"
+)
+"""What Markdown acts on: emphasis, links (typed out, too), HTML, tables, formulas, names of people, headings, lists."""
+
+
 def _plain(text: str) -> str:
     """On one line, with nothing that Markdown or HTML would act on."""
-    return " ".join(re.sub(r"<(?=[A-Za-z/!?])", "&lt;", clean(text)).replace("`", "'").split())
+    return _ACTIVE.sub(r"\\\g<0>", " ".join(clean(text).split()))
+
+
+def _code(text: str) -> str:
+    """On one line, as code: between more backticks than stand together in it."""
+    text = " ".join(clean(text).split())
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    blank = " " if text.startswith("`") or text.endswith("`") else ""
+    return f"{fence}{blank}{text}{blank}{fence}"

@@ -1,6 +1,7 @@
 """How a command ends: an exit code, and one line on stderr where it did not do what it was asked to."""
 
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -11,9 +12,11 @@ from typing import Any
 
 import typer
 
+from likely.cli.screen import remark
+from likely.cli.streams import lost_words
 from likely.errors import UserError
 
-DONE, OURS, YOURS, INTERRUPTED, NO_READER = 0, 1, 2, 130, 141
+DONE, OURS, YOURS, INTERRUPTED = 0, 1, 2, 130
 
 # typer has brought its own click since 0.29: BadParameter is a UsageError is a ClickException, of either.
 ClickError: Any = typer.BadParameter.__mro__[2]
@@ -25,21 +28,38 @@ def outcome(work: Callable[[], None], args: Sequence[str], *, debug: bool = Fals
     try:
         with _quiet_warnings(debug), _terminated_like_interrupted():
             work()
-        sys.stdout.flush()
         return DONE
     except typer.Exit as end:
         return end.exit_code
     except BaseException as error:
-        if debug and not isinstance(error, BrokenPipeError):
+        if debug and sys.stderr is not None:
             traceback.print_exc()
         return _ended_by(error, args)
 
 
+def said(code: int, args: Sequence[str]) -> int:
+    """The exit code, once more: where words are all that a command makes, they have to be out.
+
+    A reader who had enough (`likely models | head`) is no fault, and a file that was written is worth more than
+    what would have been said of it.
+    """
+    if sys.stdout is not None:
+        sys.stdout.flush()
+    lost = lost_words()
+    if code != DONE or lost is None:
+        return code
+    remark(f"likely: note: what it says could not be written: {lost.strerror or lost}")
+    return DONE if _makes_a_file(args) else YOURS
+
+
+def _makes_a_file(args: Sequence[str]) -> bool:
+    plain = [each for each in args if not each.startswith("-")]
+    words_only = not plain or plain[0] in ("data", "models") or {"--help", "-h", "--version"} & set(args)
+    return not words_only and (plain[0] != "score" or any(each.startswith(("-o", "--out")) for each in args))
+
+
 def _ended_by(error: BaseException, args: Sequence[str]) -> int:
     match error:
-        case BrokenPipeError():
-            _forget_stdout()
-            return NO_READER
         case KeyboardInterrupt():
             return _fail(INTERRUPTED, str(error) or "interrupted; nothing was written")
         case ClickError():
@@ -58,8 +78,7 @@ def _ended_by(error: BaseException, args: Sequence[str]) -> int:
 
 
 def _fail(code: int, message: str) -> int:
-    with contextlib.suppress(OSError):
-        print(f"likely: {' '.join(message.split())}", file=sys.stderr)
+    remark(f"likely: {message}")
     return code
 
 
@@ -76,19 +95,16 @@ def _shown(error: Exception) -> str:
     return f"{type(error).__name__}: {lines[0][:200]}"
 
 
-def _forget_stdout() -> None:
-    """Whoever read has had enough; what is left unwritten goes nowhere, so that the exit stays silent."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 @contextlib.contextmanager
 def _quiet_warnings(debug: bool) -> Iterator[None]:
     """Warnings for the user come as one line each, those for programmers only when looking for faults."""
 
     def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
         if category is UserWarning or category.__module__.startswith("likely.") or debug:
-            print(f"likely: note: {' '.join(str(message).split())}", file=sys.stderr)
+            remark(f"likely: note: {message}")
 
+    if not debug:  # of a home that cannot be written to, and of fonts
+        logging.getLogger("matplotlib").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.showwarning = show
         yield

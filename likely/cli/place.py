@@ -2,12 +2,11 @@
 
 import contextlib
 import os
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from likely.errors import UserError
+from likely.errors import UserError, quoted, quoted_path
 from likely.locks import Held, Lock, claim
 
 EVALUATION = ("metrics.json", "README.md", "report.html")
@@ -115,7 +114,7 @@ class Place:
 
     def interrupted(self, args: Sequence[str]) -> str:
         """What to say when a run was stopped."""
-        command = shlex.join(["likely", *args])
+        command = _command(args)
         if self.finished and not self.overwrite:
             return self.interrupted_later(args)
         if not self.unfinished:
@@ -130,9 +129,13 @@ class Place:
     @property
     def kept(self) -> str:
         """That the model is there, and how to evaluate it."""
-        where = shlex.quote(self.typed)
+        where = quoted_path(self.typed)
         return f"the model is whole in {self.typed}; judge it with likely evaluate {where} and likely report {where}."
 
 
 def _resumed(args: Sequence[str]) -> str:
-    return shlex.join(["likely", *args, *([] if "--resume" in args else ["--resume"])])
+    return _command([*args, *([] if "--resume" in args else ["--resume"])])
+
+
+def _command(args: Sequence[str]) -> str:
+    return " ".join(["likely", *map(quoted, args)])

@@ -1,13 +1,13 @@
 """What was found out about a fitted model: on the screen, and in the files that lie beside it."""
 
 import json
-import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from likely.cli.screen import clean, draw, facts, progress, table, title
+from likely.errors import quoted, quoted_path
 
 if TYPE_CHECKING:
     from likely.data import Source
@@ -81,7 +81,8 @@ def value_of(figure: "Figure", row: str, *, error: bool = True) -> str:
 
 def metrics_of(assessment: "Assessment") -> bytes:
     """metrics.json."""
-    return json.dumps(assessment.to_json(), indent=1, ensure_ascii=False).encode() + b"\n"
+    text = json.dumps(assessment.to_json(), indent=1, ensure_ascii=False)
+    return text.encode("utf-8", "backslashreplace") + b"\n"  # half of a surrogate pair: \\udc80, which JSON knows
 
 
 def report_of(
@@ -119,13 +120,13 @@ def next_commands(fitted: "Fitted", directory: str, data: str) -> list[str]:
     from likely.contract import Encoder, Reconstructor, Restorer, Sampler
     from likely.tasks import can_judge
 
-    model, where, of = fitted.model, shlex.quote(directory), shlex.quote(data)
+    model, where, of = fitted.model, quoted_path(directory), quoted_path(data)
     rows = "" if takes_pictures(fitted.schema) else ".csv" if fitted.schema.kind == "table" else ".npy"
     commands = [f"likely score {where} {of} -o scores{TABLES[0]}"] if can_judge(type(model)) else []
     if isinstance(model, Restorer) and (model.corruption is not None or fitted.schema.missing):
         commands.append(f"likely restore {where} {of} -o restored{rows}")
     if isinstance(model, Sampler):
-        given = "" if model.condition_shape is None else f" --condition {shlex.quote(fitted.schema.classes[0])}"
+        given = "" if model.condition_shape is None else f" --condition {quoted(fitted.schema.classes[0])}"
         commands.append(f"likely sample {where} -n 64{given} -o samples{rows}")
     if isinstance(model, Encoder):
         commands.append(f"likely encode {where} {of} -o codes.csv")

@@ -1,10 +1,14 @@
 """What a person sees: calm text on stdout, progress on stderr; without control codes where it is no terminal."""
 
 import contextlib
+import io
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
+
+from likely.cli.streams import Canvas
+from likely.errors import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -12,16 +16,28 @@ if TYPE_CHECKING:
 FIRST_LINE, EVERY = 1.0, 5.0
 """Seconds until the first line of progress, and between two lines, where there is no terminal to draw on."""
 
-MAX_WIDTH = 100
+MIN_WIDTH, MAX_WIDTH = 40, 100
+"""In columns: a narrower terminal wraps, and on a wider one lines would be too long to read."""
 
 
 def console() -> "Console":
-    """Where tables are drawn: as wide as the terminal up to a point, 80 columns where there is none."""
+    """Where tables are drawn: as wide as the terminal within limits, 80 columns where there is none."""
     from rich.console import Console
 
-    made = Console(highlight=False, markup=False, emoji=False)
-    made.width = min(made.width, MAX_WIDTH)
+    made = Console(file=_canvas(sys.stdout), highlight=False, markup=False, emoji=False)
+    made.width = max(MIN_WIDTH, min(made.width, MAX_WIDTH))
     return made
+
+
+def _canvas(stream: Any) -> Any:
+    return Canvas(stream or io.StringIO())
+
+
+def remark(text: str) -> None:
+    """One line on stderr."""
+    if sys.stderr is not None:  # to print, None is stdout
+        with contextlib.suppress(OSError):
+            print(" ".join(clean(text).split()), file=sys.stderr, flush=True)
 
 
 def title(text: str) -> None:
@@ -68,14 +84,14 @@ def draw(what: Any) -> None:
     """Prints a table, or a text to be wrapped, without blanks at the ends of lines."""
     screen = console()
     with screen.capture() as captured:
-        screen.print(what)
-    for line in captured.get().splitlines():
-        print(line.rstrip())
+        screen.print(clean(what) if isinstance(what, str) else what)
+    for line in captured.get().split("\n")[:-1]:
+        print(line.rstrip(), file=screen.file)
 
 
 def clean(text: str) -> str:
-    """Text that no terminal takes for a command: what cannot be printed is written out."""
-    return "".join(each if each.isprintable() or each == "\n" else repr(each)[1:-1] for each in text)
+    """Text that no terminal takes for a command: what cannot be printed is written out; lines stay lines."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def duration(seconds: float) -> str:
@@ -99,7 +115,8 @@ class Bar(Protocol):
 @contextlib.contextmanager
 def progress(doing: str) -> Iterator[Bar]:
     """Shows on stderr that something is under way, how far it is and how long it will take."""
-    with _drawn(doing) if sys.stderr.isatty() else _written(doing) as bar:
+    terminal = sys.stderr is not None and sys.stderr.isatty()
+    with _drawn(doing) if terminal else _written(doing) as bar:
         yield bar
 
 
@@ -109,7 +126,7 @@ def _drawn(doing: str) -> Iterator[Bar]:
     from rich.progress import BarColumn, Progress, TextColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), TextColumn("{task.fields[note]}"))
-    screen = Console(stderr=True, highlight=False, markup=False, emoji=False)
+    screen = Console(file=_canvas(sys.stderr), highlight=False, markup=False, emoji=False)
     with Progress(*columns, console=screen, transient=True, refresh_per_second=4) as shown:
         yield _Drawing(shown, shown.add_task(clean(doing), total=None, note=""))
 
@@ -146,7 +163,7 @@ class _Lines:
         self.next, self.silent = now + EVERY, False
         far = "" if not total else f"{done:,.0f} of {total:,.0f}"
         text = ", ".join(filter(None, (far, remaining(self.start, done, total, left), note)))
-        print(f"{clean(self.doing)}: {clean(text)}".rstrip(": "), file=sys.stderr, flush=True)
+        remark(f"{self.doing}: {text}".rstrip(": "))
 
 
 def remaining(start: float, done: float, total: float | None, left: float | None) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from likely.errors import DataError
+from likely.errors import DataError, printable
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 _SHOWN = 5
@@ -40,12 +40,6 @@ class Listing:
 def is_image_name(name: str) -> bool:
     """Whether a file of this name is taken for an image."""
     return name.lower().endswith(IMAGE_SUFFIXES)
-
-
-def printable(name: str) -> str:
-    """A file's name that any terminal can show: bytes that are no UTF-8 are written out, line breaks too."""
-    shown = name.encode("utf-8", "backslashreplace").decode()
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in shown)
 
 
 def list_images(root: Path, name: str) -> Listing:

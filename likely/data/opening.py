@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from likely.data.arrays import ArraySource, digits, read_npy, read_npz
-from likely.data.folders import is_image_name, printable
+from likely.data.folders import is_image_name
 from likely.data.source import Source
-from likely.errors import DataError
+from likely.errors import DataError, printable
 
 if TYPE_CHECKING:
     from likely.data.augmentation import Augmentation

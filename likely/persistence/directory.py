@@ -181,7 +181,9 @@ def add_extra(path: str | os.PathLike[str], name: str, data: bytes) -> None:
 
 
 def _json(value: Any) -> bytes:
-    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+    # A file's name may hold half of a surrogate pair. It becomes \\udc80, which JSON reads back.
+    return text.encode("utf-8", "backslashreplace") + b"\n"
 
 
 def _manifest(files: Mapping[str, bytes]) -> bytes:

@@ -5,6 +5,7 @@ from typing import Any
 
 import jinja2
 
+from likely.errors import printable
 from likely.evaluation import Assessment
 from likely.report import chains, exploration, judged, latent, maps, restorations, sections
 from likely.report.contents import ReportData
@@ -15,7 +16,8 @@ from likely.report.words import argument, cell, count, listed, shape
 def render(pages: ReportData) -> str:
     """One HTML file that needs no network: style, pictures and charts are inside.
 
-    The same contents give the same file. Names of files, columns and classes are escaped.
+    The same contents give the same file. Names of files, columns and classes are escaped, and what cannot be printed
+    is written out: marks that turn the direction of writing would change what the page seems to say.
 
     Args:
         pages: what the report says.
@@ -27,7 +29,8 @@ def render(pages: ReportData) -> str:
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return environment.get_template("report.html.jinja").render(_contents(pages))
+    page = environment.get_template("report.html.jinja").render(_contents(pages))
+    return "\n".join(map(printable, page.split("\n")))
 
 
 def _contents(pages: ReportData) -> dict[str, Any]:
