@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from likely.cli.screen import say
 from likely.errors import UserError, quoted, quoted_path
 from likely.locks import Held, Lock, claim
 
@@ -48,7 +49,7 @@ class Place:
             raise UserError(f"--out {self.typed} is no place for a model: choose another directory")
         if self.resume and self.finished and not (self.overwrite and self.unfinished):
             if self._evaluated or self.overwrite:
-                print(f"{self.typed} is finished: there is nothing to resume")
+                say(f"{self.typed} is finished: there is nothing to resume")
                 return True
             return False
         self._check_taken()
@@ -60,9 +61,9 @@ class Place:
             mends = "add --resume to continue it, or --overwrite to start afresh"
             raise UserError(f"{self.typed}.partial holds an unfinished run: {mends}")
         if self.trained:
-            print(f"{self.typed} is trained: what is left is to evaluate it")
+            say(f"{self.typed} is trained: what is left is to evaluate it")
         elif self.resume and not self.unfinished:
-            print(f"There is no unfinished run in {self.typed}.partial: starting afresh")
+            say(f"There is no unfinished run in {self.typed}.partial: starting afresh")
 
     @property
     def _evaluated(self) -> bool:

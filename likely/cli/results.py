@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from likely.cli.screen import clean, draw, facts, progress, table, title
+from likely.cli.screen import clean, draw, facts, progress, say, table, title
 from likely.errors import quoted, quoted_path
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def show_next(commands: list[str]) -> None:
     """Commands, each on a line of its own, whatever its length."""
     title("Next")
     for command in commands:
-        print(f"  {command}")
+        say(f"  {command}")
 
 
 def show_files(directory: str) -> None:

@@ -40,9 +40,14 @@ def remark(text: str) -> None:
             print(" ".join(clean(text).split()), file=sys.stderr, flush=True)
 
 
+def say(text: str) -> None:
+    """Prints a text as it is, however long its lines; nothing in it commands the terminal."""
+    print(clean(text))
+
+
 def title(text: str) -> None:
     """Starts a section."""
-    print(f"\n{clean(text)}")
+    say(f"\n{text}")
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> None:
@@ -125,7 +130,9 @@ def _drawn(doing: str) -> Iterator[Bar]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), TextColumn("{task.fields[note]}"))
+    # A name such as [link=...] is no markup here either.
+    what, note = (TextColumn(text, markup=False) for text in ("{task.description}", "{task.fields[note]}"))
+    columns = (what, BarColumn(bar_width=20), note)
     screen = Console(file=_canvas(sys.stderr), highlight=False, markup=False, emoji=False)
     with Progress(*columns, console=screen, transient=True, refresh_per_second=4) as shown:
         yield _Drawing(shown, shown.add_task(clean(doing), total=None, note=""))

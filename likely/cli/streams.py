@@ -24,12 +24,16 @@ _SIMPLER = {"✓": "x", "×": "x", "±": "+-", "≤": "<=", "≥": ">=", "…": 
 class Lasting(io.RawIOBase):
     """A raw stream that a fault of the system does not end: what cannot be written is forgotten.
 
+    Args:
+        stream: of text; what lies lowest in it is written to.
+
     Attributes:
         lost: why, after the first fault; None while all is well.
     """
 
-    def __init__(self, raw: Any) -> None:
-        self.raw = raw
+    def __init__(self, stream: Any) -> None:
+        self.raw = getattr(stream.buffer, "raw", stream.buffer)  # unbuffered (-u) it has no other below it
+        self._owner = stream  # it closes the raw one when nobody knows it any more
         self.lost: OSError | None = None
 
     def writable(self) -> bool:
@@ -94,7 +98,6 @@ class Canvas:
 def lasting_streams() -> Iterator[None]:
     """Inside, whatever is written to stdout and stderr does no harm, be they closed, full or without a reader."""
     hold_descriptors()
-    sys.stdin = sys.stdin or open(os.devnull)
     with _replaced("stdout"), _replaced("stderr"):
         yield
 
@@ -131,9 +134,8 @@ def lasting(stream: TextIO | None) -> Shown:
     if stream is None:
         return Shown(io.BufferedWriter(open(os.devnull, "wb", buffering=0)), encoding="utf-8", errors=LETTERS)
     way: Any = stream
-    raw = Lasting(getattr(way.buffer, "raw", way.buffer))  # unbuffered (-u) it has no other below it
     how = {"line_buffering": way.line_buffering, "write_through": way.write_through}
-    return Shown(io.BufferedWriter(raw), encoding=way.encoding, errors=LETTERS, **how)
+    return Shown(io.BufferedWriter(Lasting(way)), encoding=way.encoding, errors=LETTERS, **how)
 
 
 def _simpler(error: UnicodeError) -> tuple[str, int]:

@@ -1,6 +1,4 @@
 import errno
-import os
-import sys
 import warnings
 
 import pytest
@@ -60,14 +58,3 @@ def test_a_warning_is_one_line_and_those_for_programmers_stay_silent(capsys):
 
     outcome(work, [])
     assert capsys.readouterr().err == "likely: note: constant column set aside\n"
-
-
-def test_a_reader_who_has_had_enough_ends_it_silently(tmp_path):
-    import subprocess
-
-    script = "from likely.cli.outcomes import outcome\nimport sys\nsys.exit(outcome(lambda: print('x' * 10**6), []))"
-    reader, writer = os.pipe()
-    os.close(reader)
-    done = subprocess.run([sys.executable, "-c", script], stdout=writer, stderr=subprocess.PIPE, timeout=60)
-    os.close(writer)
-    assert (done.returncode, done.stderr) == (141, b"")
