@@ -155,7 +155,7 @@ def _fitting(sample: str) -> str:
 
 
 def _first_rows(sample: str, delimiter: str) -> list[list[str]]:
-    lines = sample.splitlines(keepends=True)
+    lines = [f"{line}\n" for line in sample.split("\n")]  # splitlines breaks them at U+2028 and form feeds, too
     lines = lines[:-1] if len(sample) >= _SAMPLE_LETTERS and len(lines) > 1 else lines
     try:
         return list(islice((row for row in csv.reader(lines, delimiter=delimiter) if row), _SAMPLE_ROWS))

@@ -209,7 +209,7 @@ def test_names_of_files_columns_and_classes_are_dead_letters_everywhere(here, li
     answers = [likely("fit", name, "--model", "ppca", "--label", "<b>y", "--out", "m\x1b[2J")]
     answers += [likely("data", name), likely("score", "m\x1b[2J", name), likely("score", "m\x1b[2J", "\x1b[2J\r.csv")]
     answers += [likely("score", "m\x1b[2J", name, "-o", "no\x1b[2J/x.csv"), likely("models", "\x1b[2J")]
-    assert [answer.code for answer in answers] == [0, 0, 0, 2, 2, 2]
+    assert [answer.code for answer in answers] == [0, 0, 0, 2, 2, 2], answers[0].err
     for answer in answers:
         assert not COMMANDS.search(answer.out + answer.err)
     page = Path("m\x1b[2J", "report.html").read_text("utf-8")
