@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from likely.cli.screen import progress
-from likely.errors import DataError, UserError
+from likely.errors import DataError, UserError, printable
 
 if TYPE_CHECKING:
     from likely.cli.targets import Target
@@ -79,7 +79,6 @@ def _restore_folder(fitted: "Fitted", path: Path, source: str, target: "Target",
 
 def _check_all(path: Path, names: Sequence[str], source: str) -> None:
     """Broken images are found, all of them, before an hour of restoring the others; says what is not read as it is."""
-    from likely.data.folders import printable
     from likely.data.images import together
 
     wrong, remarks = list[str](), dict[str, str]()
@@ -99,7 +98,6 @@ def _check_all(path: Path, names: Sequence[str], source: str) -> None:
 
 def _decoded(path: Path, name: str) -> "Decoded":
     from likely.data.decoding import decode
-    from likely.data.folders import printable
     from likely.data.opening import MAX_PIXELS
 
     return decode(path, printable(name), None, None, MAX_PIXELS)
@@ -108,7 +106,6 @@ def _decoded(path: Path, name: str) -> "Decoded":
 def _restored(fitted: "Fitted", found: "Decoded", name: str, operator: "Corruption | None", suffix: str) -> bytes:
     """The image as a file: what was transparent is filled in, what was partly so stays so."""
     from likely.contract import Restorer
-    from likely.data.folders import printable
     from likely.data.remains import pixels_to_remains
     from likely.tasks.restoration import channels_left
 

@@ -11,9 +11,9 @@ from typing import ClassVar
 import numpy as np
 
 from likely.data.decoding import Decoded, decode, height_and_width
-from likely.data.folders import Listing, Skipped, labels_and_parts, list_images, printable, skipped_told
+from likely.data.folders import Listing, Skipped, labels_and_parts, list_images, skipped_told
 from likely.data.source import Expected, Source
-from likely.errors import DataError
+from likely.errors import DataError, printable
 
 _N_THREADS = min(8, os.cpu_count() or 1)
 _MODE_NAMES = {0: "gray", 2: "gray with alpha", 3: "RGB", 4: "RGB with alpha"}

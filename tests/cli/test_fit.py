@@ -92,7 +92,7 @@ def test_everything_lies_in_the_directory(table):
         "drop": ["번호"],
         "size": None,
         "channels": None,
-            "missing": [],
+        "missing": [],
         "patch": None,
         "augment": [],
     }
