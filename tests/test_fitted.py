@@ -134,7 +134,7 @@ def test_missing_values_are_refused_by_column_or_taken():
 
 
 def test_categories_are_refused_where_a_density_is_of_numbers():
-    frame = pd.DataFrame({"x": np.arange(300.0), "city": ["서울", "부산", "대구"] * 100})
+    frame = pd.DataFrame({"x": np.arange(300.0) ** 2, "city": ["서울", "부산", "대구"] * 100})
     with pytest.raises(DataError, match=r"ppca.*none over categories: city.*vae.*autoencoder"):
         likely.fit("ppca", frame)
     with pytest.raises(DataError, match=r"Gaussian.*no likelihood of categories: city.*Columns\(reals="):

@@ -9,6 +9,8 @@ from likely.data.standard import in_units, standardized
 
 MAX_CATEGORIES = 1_000
 MAX_CATEGORY_LETTERS = 1_000
+MAX_NEW_SHARE = 0.01
+"""Where more ordinary rows hold a new category, a new one flagged as novel would be a false alarm."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +57,28 @@ class Column:
     """Whether all values were whole numbers."""
     dtype: str = "float64"
     """The numpy name of the type that values are handed back in; "str" for text."""
+    new_share: float = 0.0
+    """Of categories, the share of rows that hold one that no other row holds: as many later rows are expected to hold
+    one that was not there at all (Good, 1953)."""
+    empty: bool = False
+    """Whether there was no value at all, in an array of features, whose columns all have their place."""
     far: Far | None = None
     """What lies far from all other values, which location and scale are of; None where there is nothing."""
 
     @property
+    def is_seen(self) -> bool:
+        """Whether a model sees it: there is more than one value."""
+        return self.constant is None and not self.empty
+
+    @property
+    def new_is_usual(self) -> bool:
+        """Whether categories that were not there at fit are to be expected, so that one is no novelty by itself."""
+        return self.new_share > MAX_NEW_SHARE
+
+    @property
     def width(self) -> int:
         """How many values a model sees of it."""
-        if self.constant is not None:
+        if not self.is_seen:
             return 0
         return len(self.categories) if self.kind == "categorical" else 1
 
@@ -81,7 +98,7 @@ class Column:
     @property
     def feature_names(self) -> tuple[str, ...]:
         """A name for each value a model sees of it."""
-        if self.constant is not None:
+        if not self.is_seen:
             return ()
         if self.kind == "numeric":
             return (self.name,)

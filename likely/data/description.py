@@ -23,7 +23,7 @@ class ColumnSummary:
 
     name: str
     kind: str
-    """ "numeric", "categorical" or "constant"."""
+    """ "numeric", "categorical", or set aside: "constant", "identifier", "date", "text", "empty" or "nested"."""
     values: str
     """Such as "mean 3.2, standard deviation 0.5" or "3 categories: a, b, c"."""
     missing: int
@@ -73,7 +73,7 @@ def describe(source: Source, schema: Schema, *, n_learned: int | None = None) ->
         kind=schema.kind,
         row_shape=schema.row_shape,
         domain=f"{schema.domain}: {schema.values_text}",
-        columns=tuple(_summary(column) for column in schema.columns),
+        columns=_summaries(source, schema),
         missing=schema.missing,
         labels=_labels_text(source.labels),
         parts=_part_sizes(source),
@@ -82,7 +82,19 @@ def describe(source: Source, schema: Schema, *, n_learned: int | None = None) ->
     )
 
 
+def _summaries(source: Source, schema: Schema) -> tuple[ColumnSummary, ...]:
+    """Of all columns, in the order of the source."""
+    found = {column.name: _summary(column) for column in schema.columns}
+    found |= {each.name: ColumnSummary(each.name, each.kind, each.why, 0) for each in schema.aside}
+    if not schema.aside:
+        return tuple(found.values())
+    order = getattr(source.read(np.arange(0)), "column_names", [])
+    return tuple(found[name] for name in [*(name for name in order if name in found)])
+
+
 def _summary(column: Column) -> ColumnSummary:
+    if column.empty:
+        return ColumnSummary(column.name, "empty", "no value in any row", column.missing)
     if column.constant is not None:
         return ColumnSummary(column.name, "constant", f"always {column.constant}", column.missing)
     if column.kind == "numeric":
@@ -122,6 +134,7 @@ def _problems(source: Source, schema: Schema, n_learned: int) -> list[str]:
     if source.labels is not None and len(np.unique(source.labels)) == 1:
         problems.append("all labels are the same: nothing can be evaluated with them")
     mixed = [] if source.reading else [line for column in schema.columns for line in _mixed(column)]
+    problems += [f'column "{each.name}" is set aside ({each.kind}): {each.why}' for each in schema.aside]
     return problems + mixed + [line for column in schema.columns for line in _column_problems(column, n_learned)]
 
 
@@ -136,6 +149,8 @@ def _mixed(column: Column) -> list[str]:
 
 def _column_problems(column: Column, n_rows: int) -> list[str]:
     name = f'column "{column.name}"'
+    if column.empty:
+        return [f"{name} holds no value: set aside"]
     if column.constant is not None:
         return [f"{name} is always {column.constant}: set aside"]
     problems = []

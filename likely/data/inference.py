@@ -6,17 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from likely.contract import Shape
+from likely.data.aside import Aside, set_aside
 from likely.data.checks import Place, check_finite
-from likely.data.column import MAX_CATEGORIES, MAX_CATEGORY_LETTERS, Column
+from likely.data.column import Column
 from likely.data.description import far_in_words
 from likely.data.extremes import Others, find_far
 from likely.data.schema import Schema
-from likely.data.schema_json import MAX_CLASSES
+from likely.data.schema_json import MAX_CLASSES, MAX_COLUMNS
 from likely.data.source import Rows, Source
 from likely.data.statistics import Statistics
-from likely.data.tabular import as_numbers, as_text, is_number, is_text
+from likely.data.tabular import as_numbers, as_text, is_number, is_text, listed
 from likely.errors import DataError
 
 MAX_CHANNELS = 4
@@ -29,6 +31,12 @@ PIXEL_STEPS = (*range(1, MAX_FEW_LEVELS + 1), 63, 127, 255, 65_535)
 are no multiples of one number: of these new rows may well lie beyond 0 and 1, and be ordinary."""
 N_STEPPED = 200_000
 """So many values tell."""
+MAX_WARNED = 10
+"""So many columns that are set aside are named."""
+MIN_ONCE = 3
+"""Of fewer categories that stand there once nobody can tell how many new ones there are to come."""
+N_LISTED = 20
+"""Of what is wrong with a table so much is listed at once."""
 
 
 def infer_schema(
@@ -54,8 +62,8 @@ def infer_schema(
         DataError: naming the row and column that no model could learn from, and what mends it.
 
     Warns:
-        UserWarning: of what its files do not tell for certain, naming columns that are set aside because they are
-            constant, and those with few values far from all others.
+        UserWarning: of what its files do not tell for certain, naming columns that are set aside (identifiers, dates,
+            free text, empty and constant ones), and those with few values far from all others.
     """
     ids = np.arange(len(source)) if ids is None else np.asarray(ids)
     if domain not in (None, "real"):
@@ -66,9 +74,12 @@ def infer_schema(
     schema = _table_schema(source, ids) if source.kind == "table" else _array_schema(source, ids, domain)
     schema = dataclasses.replace(schema, frame=source.frame, classes=_classes(source, ids), reading=source.reading)
     if schema.columns and not len(schema.kept_columns):
-        raise DataError(f"{source.name}: every column is constant, expected one that is not; there is nothing to learn")
+        others = f" but {listed([each.name for each in schema.aside])}, set aside" if schema.aside else ""
+        found = f"{source.name}: every column is constant{others}"
+        raise DataError(f"{found}, expected one that is not; there is nothing to learn")
     if source.kind == "table":  # of images each note was told when it was found
         source.warn()
+    _warn_of_aside(schema)
     _warn_of_constants(schema)
     _warn_of_far(schema)
     return _binarized(schema, source) if binarize else schema
@@ -91,6 +102,15 @@ def _binarized(schema: Schema, source: Source) -> Schema:
     if schema.domain == "binary":
         return schema
     return dataclasses.replace(schema, domain="binary", levels=2, binarize=True)
+
+
+def _warn_of_aside(schema: Schema) -> None:
+    if not schema.aside:
+        return
+    shown = ", ".join(f'"{each.name}" ({each.kind}: {each.why})' for each in schema.aside[:MAX_WARNED])
+    rest = f" and {len(schema.aside) - MAX_WARNED} more" if len(schema.aside) > MAX_WARNED else ""
+    which = "column" if len(schema.aside) == 1 else "columns"
+    warnings.warn(f"{which} set aside, which no model sees: {shown}{rest}", UserWarning, stacklevel=3)
 
 
 def _warn_of_constants(schema: Schema) -> None:
@@ -130,7 +150,7 @@ def _array_schema(source: Source, ids: np.ndarray, domain: str | None) -> Schema
     _check_scales(statistics, far, source, [f"column {i}" for i in range(len(statistics.low))])
     if len(row_shape) == 1:
         names = [f"x{i}" for i in range(len(statistics.low))]
-        return dataclasses.replace(schema, columns=_numeric_columns(names, statistics, far, dtype.name))
+        return dataclasses.replace(schema, columns=_numeric_columns(names, statistics, far, [dtype.name] * len(names)))
     location, scale = tuple(statistics.mean.tolist()), tuple(statistics.scale.tolist())
     return dataclasses.replace(schema, location=location, scale=scale)
 
@@ -228,20 +248,26 @@ def _as_float64(rows: Rows) -> np.ndarray:
     return rows.astype(np.float64)
 
 
-def _check_scales(statistics: Statistics, far: Mapping[int, Others], source: Source, names: list[str]) -> None:
-    for i in np.flatnonzero(statistics.count == 0)[:1]:
-        mend = "drop it, or fill it in"
-        raise DataError(f"{source.name}, {names[i]}: every value is missing, expected numbers; {mend}")
-    odd = ~(np.isfinite(statistics.scale) & np.isfinite(statistics.mean))
+def _check_scales(statistics: Statistics, far: Mapping[int, Others], source: Source, names: Sequence[str]) -> None:
+    odd = ~(np.isfinite(statistics.scale) & np.isfinite(statistics.mean)) & (statistics.count > 0)
     odd[list(far)] = False
-    for i in np.flatnonzero(odd)[:1]:
-        reach = max(abs(statistics.low[i]), abs(statistics.high[i]))
-        found = f"{source.name}, {names[i]}: found values up to {reach:g}"
-        raise DataError(f"{found}, too large to square; expected less than 1e150: divide them by a power of ten")
+    found = [
+        f"{names[i]}: found values up to {max(abs(statistics.low[i]), abs(statistics.high[i])):g}"
+        for i in np.flatnonzero(odd).tolist()
+    ]
+    if found:
+        expected = "too large to square; expected less than 1e150: divide them by a power of ten"
+        raise DataError(f"{source.name}, {_first_of(found)}, {expected}")
+
+
+def _first_of(found: Sequence[str]) -> str:
+    """All of them in a line, or the first and how many there are beside."""
+    more = f"; and {len(found) - N_LISTED:,} more" if len(found) > N_LISTED else ""
+    return "; ".join(found[:N_LISTED]) + more
 
 
 def _numeric_columns(
-    names: Sequence[str], statistics: Statistics, far: Mapping[int, Others], dtype: str
+    names: Sequence[str], statistics: Statistics, far: Mapping[int, Others], dtypes: Sequence[str]
 ) -> tuple[Column, ...]:
     constant, scale = statistics.constant, statistics.scale
     columns = []
@@ -250,11 +276,12 @@ def _numeric_columns(
             name,
             "numeric",
             float(statistics.low[i] if constant[i] else statistics.mean[i]),
-            float(scale[i]),
+            float(scale[i]) if statistics.count[i] else 1.0,
             constant=float(statistics.low[i]) if constant[i] else None,
             missing=int(statistics.missing[i]),
             whole=bool(statistics.whole[i]),
-            dtype=dtype,
+            dtype=dtypes[i],
+            empty=not statistics.count[i],
         )
         columns.append(dataclasses.replace(column, **vars(far[i])) if i in far else column)
     return tuple(columns)
@@ -263,24 +290,54 @@ def _numeric_columns(
 def _table_schema(source: Source, ids: np.ndarray) -> Schema:
     table = source.read(ids)
     assert isinstance(table, pa.Table)
-    columns = tuple(_column(source, ids, name, table.column(name)) for name in table.column_names)
-    missing = sum(column.missing for column in columns)
-    return Schema("table", (len(columns),), "float64", "real", columns=columns, missing=missing)
-
-
-def _column(source: Source, ids: np.ndarray, name: str, values: pa.ChunkedArray) -> Column:
-    if values.null_count == len(values):
-        drop = f'--drop "{name}" (drop=[{name!r}])'
+    if table.num_columns > MAX_COLUMNS:
+        found = f"{source.name}: found {table.num_columns:,} columns, expected at most {MAX_COLUMNS:,}"
+        raise DataError(f"{found}; leave some out with --drop (drop=[...])")
+    aside, rest = list[Aside](), dict[str, pa.ChunkedArray]()
+    for name, values in zip(table.column_names, table.columns, strict=True):
+        if (reason := set_aside(name, values, ids, len(source))) is not None:
+            aside.append(reason)
+        else:
+            rest[name] = values
+    if not rest:
+        why = _first_of([f'"{each.name}": {each.why}' for each in aside])
         raise DataError(
-            f'{source.name}, column "{name}": every value is missing, expected some; leave it out with {drop}'
+            f"{source.name}: no column is left to learn from, expected one of numbers or categories ({why})"
         )
-    if is_number(values.type):
-        return _numeric_column(source, ids, name, values)
-    kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
-    if is_text(kind) or pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        return _categorical_column(source, name, values, "str" if is_text(kind) else _numpy_name(kind))
-    mend = f'turn it into numbers or text, or leave it out with --drop "{name}" (drop=[{name!r}])'
-    raise DataError(f'{source.name}, column "{name}": found {values.type}, expected numbers or text; {mend}')
+    numeric = {name: values for name, values in rest.items() if is_number(values.type)}
+    read = {column.name: column for column in _numbers(source, ids, numeric)}
+    read |= {name: _categorical_column(name, rest[name]) for name in rest.keys() - numeric.keys()}
+    columns = tuple(read[name] for name in rest)
+    missing = sum(column.missing for column in columns)
+    return Schema("table", (len(columns),), "float64", "real", columns=columns, missing=missing, aside=tuple(aside))
+
+
+def _numbers(source: Source, ids: np.ndarray, columns: Mapping[str, pa.ChunkedArray]) -> tuple[Column, ...]:
+    """Columns of numbers, many at a time; all that are no part of them are named at once."""
+    names, result = [f'column "{name}"' for name in columns], list[Column]()
+    numbers = np.empty((len(ids), len(columns)), order="F")
+    for i, values in enumerate(columns.values()):
+        numbers[:, i] = as_numbers(values)
+    _check_infinite(numbers, names, source, ids)
+    statistics = Statistics(len(columns), len(ids))
+    statistics.add(numbers)
+    far = find_far(statistics, lambda: [numbers])
+    _check_scales(statistics, far, source, names)
+    dtypes = [_numpy_name(values.type) for values in columns.values()]
+    result += _numeric_columns(list(columns), statistics, far, dtypes)
+    return tuple(result)
+
+
+def _check_infinite(numbers: np.ndarray, names: Sequence[str], source: Source, ids: np.ndarray) -> None:
+    rows, columns = np.nonzero(np.isinf(numbers))
+    if not len(rows):
+        return
+    at = zip(rows[:N_LISTED].tolist(), columns[:N_LISTED].tolist(), strict=True)
+    found = [f"{source.place(int(ids[row]))}, {names[i]}: found {numbers[row, i]:g}" for row, i in at]
+    more = f"; and {len(rows) - N_LISTED:,} more" if len(rows) > N_LISTED else ""
+    raise DataError(
+        f"{'; '.join(found)}{more}, expected a finite number; replace it by a number or leave the cell empty"
+    )
 
 
 def _numpy_name(kind: pa.DataType) -> str:
@@ -288,29 +345,18 @@ def _numpy_name(kind: pa.DataType) -> str:
     return "float32" if name == "float16" else name
 
 
-def _numeric_column(source: Source, ids: np.ndarray, name: str, values: pa.ChunkedArray) -> Column:
-    numbers = as_numbers(values)[:, None]
-    shown = [f'column "{name}"']
-    check_finite(numbers, shown, True, _placing(source, ids))
-    statistics = Statistics(1, len(numbers))
-    statistics.add(numbers)
-    far = find_far(statistics, lambda: [numbers])
-    _check_scales(statistics, far, source, shown)
-    (column,) = _numeric_columns([name], statistics, far, _numpy_name(values.type))
-    return column
-
-
-def _categorical_column(source: Source, name: str, values: pa.ChunkedArray, dtype: str) -> Column:
+def _categorical_column(name: str, values: pa.ChunkedArray) -> Column:
+    kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
     text = as_text(values)
-    categories = sorted(each for each in text.unique().to_pylist() if each is not None)
-    at = f'{source.name}, column "{name}"'
-    drop = f'leave it out with --drop "{name}" (drop=[{name!r}])'
-    if len(categories) > MAX_CATEGORIES:
-        found = f"{at}: found {len(categories):,} different categories such as {categories[0][:40]!r}"
-        raise DataError(f"{found}, expected at most {MAX_CATEGORIES:,}; {drop}")
-    if len(max(categories, key=len)) > MAX_CATEGORY_LETTERS:
-        raise DataError(f"{at}: found text of more than {MAX_CATEGORY_LETTERS:,} letters, expected categories; {drop}")
-    constant = categories[0] if len(categories) == 1 else None
+    counted = pc.value_counts(text.drop_null())
+    categories: list[str] = counted.field("values").to_pylist()
+    once = int((counted.field("counts").to_numpy() == 1).sum())
     return Column(
-        name, "categorical", categories=tuple(categories), constant=constant, missing=text.null_count, dtype=dtype
+        name,
+        "categorical",
+        categories=tuple(sorted(categories)),
+        constant=categories[0] if len(categories) == 1 else None,
+        missing=text.null_count,
+        dtype="str" if is_text(kind) else _numpy_name(kind),
+        new_share=once / (len(text) - text.null_count) if once >= MIN_ONCE else 0.0,
     )

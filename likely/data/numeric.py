@@ -42,15 +42,18 @@ def encode_numbers(
         texts: cells that hold something else than a number, infinite in `numbers`.
 
     Returns:
-        (n, columns that are not constant) standard values: NaN where there is no number that the model can take, and
+        (n, columns that a model sees) standard values: NaN where there is no number that the model can take, and
         0, which is the mean, where the model takes no missing values.
     """
     constant = np.array([column.constant is not None for column in columns], dtype=bool)
     _note_changed(columns, numbers, np.flatnonzero(constant), name, missing_ok, unseen, texts or {})
-    kept = np.flatnonzero(~constant)
+    empty = np.array([column.empty for column in columns], dtype=bool)
+    if empty.any():
+        _note_filled(numbers, np.flatnonzero(empty), name, unseen)
+    kept = np.flatnonzero(~(constant | empty))
     own = numbers if len(kept) == len(columns) else numbers[:, kept]
     lost = note_not_finite(own, lambda i: name(int(kept[i])), missing_ok, unseen, _of_kept(texts or {}, kept))
-    seen = [column for column in columns if column.constant is None]
+    seen = [column for column in columns if column.is_seen]
     units = np.array([(each.location, each.scale, each.bend) for each in seen]).reshape(-1, 3).T
     with np.errstate(invalid="ignore"):
         x = standardized(own, *units)
@@ -98,6 +101,13 @@ def _shown(cell: Cell, value: float, texts: Mapping[Cell, object]) -> object:
 def _of_kept(texts: Mapping[Cell, object], kept: np.ndarray) -> dict[Cell, object]:
     at = {int(column): i for i, column in enumerate(kept)} if texts else {}
     return {(row, at[column]): text for (row, column), text in texts.items() if column in at}
+
+
+def _note_filled(numbers: np.ndarray, empty: np.ndarray, name: Callable[[int], str], unseen: Unseen) -> None:
+    """Writes down values of columns that had none."""
+    rows, at = np.nonzero(~np.isnan(numbers[:, empty]))
+    found = numbers[rows, empty[at]].tolist()
+    unseen.note(rows, found, "no value, as at fit", lambda i: name(int(empty[at[i]])))
 
 
 def _note_changed(

@@ -58,6 +58,8 @@ def decode_features(schema: "Schema", values: np.ndarray, draws: bool) -> np.nda
     for i in schema.constant_columns:
         rows[:, i] = float(schema.columns[i].constant or 0.0)
     for i, column in enumerate(schema.columns):
+        if column.empty:
+            rows[:, i] = np.nan
         if draws and column.far is not None:
             rows[:, i] = rows[:, i].clip(column.far.low, column.far.high)
     return rows

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from likely.contract import Shape
+from likely.data.aside import Aside
 from likely.data.checks import Place, row_place
 from likely.data.column import Column
 from likely.data.pixels import (
@@ -70,6 +71,8 @@ class Schema:
     """Whether a gray value is read as the probability of a 1, drawn anew each time (`draw`)."""
     missing: int = 0
     """How many values were missing at fit, in all."""
+    aside: tuple[Aside, ...] = ()
+    """Columns of tables that no model sees, and why; constant ones are among `columns`."""
     reading: Reading | None = None
     """How the cells of a text file were read at fit; None where the data was no such file."""
 
@@ -188,7 +191,7 @@ class Schema:
 
     def extra_columns(self, names: Sequence[str]) -> list[str]:
         """The names of columns that were not there at fit."""
-        known = {column.name for column in self.columns}
+        known = {each.name for each in self.columns} | {each.name for each in self.aside}
         return [name for name in names if name not in known]
 
     def to_rows(self, x: Tensor | np.ndarray, *, draws: bool) -> Any:
@@ -274,7 +277,7 @@ class Schema:
     @functools.cached_property
     def kept_columns(self) -> np.ndarray:
         """The numbers of the columns that a model sees."""
-        return np.array([i for i, column in enumerate(self.columns) if column.constant is None], dtype=np.int64)
+        return np.array([i for i, column in enumerate(self.columns) if column.is_seen], dtype=np.int64)
 
     @functools.cached_property
     def constant_columns(self) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from likely.data.aside import Aside
 from likely.data.column import MAX_CATEGORIES, MAX_CATEGORY_LETTERS, Column, Far
 from likely.data.marks import UNITS, Marks
 from likely.data.reading import Cells, Reading
@@ -92,6 +93,12 @@ def _positive(name: str, value: Any) -> float:
     return number
 
 
+def _share(name: str, value: Any) -> float:
+    if not 0 <= _number(name, value) <= 1:
+        raise _fail(name, value, "a share from 0 to 1")
+    return float(value)
+
+
 def _flag(name: str, value: Any) -> bool:
     if type(value) is not bool:
         raise _fail(name, value, "true or false")
@@ -151,6 +158,14 @@ _COLUMN: dict[str, Reader] = {
     "whole": _flag,
     "dtype": _one_of("str", *NUMBERS),
     "far": _far,
+    "new_share": _share,
+    "empty": _flag,
+}
+
+_ASIDE: dict[str, Reader] = {
+    "name": _text(_MAX_LETTERS),
+    "kind": _one_of("identifier", "date", "text", "empty", "nested"),
+    "why": _text(_MAX_LETTERS),
 }
 
 _MARKS: dict[str, Reader] = {
@@ -173,7 +188,7 @@ _READING: dict[str, Reader] = {
     "encoding": _text(40),
 }
 
-_LATER = {"far": None}
+_LATER = {"far": None, "new_share": 0.0, "empty": False}
 """Fields that files written before them lack, and what they mean by it."""
 
 _SCHEMA: dict[str, Reader] = {
@@ -193,9 +208,10 @@ _SCHEMA: dict[str, Reader] = {
     "binarize": _flag,
     "missing": _integer(0, 2**53),
     "reading": lambda name, value: None if value is None else Reading(**_fields(value, _READING, name)),
+    "aside": _list(MAX_COLUMNS, lambda name, value: Aside(**_fields(value, _ASIDE, name))),
 }
 
-_SCHEMA_LATER = {"reading": None}
+_SCHEMA_LATER: dict[str, Any] = {"reading": None, "aside": []}
 
 
 def _check_agreement(fields: dict[str, Any]) -> None:

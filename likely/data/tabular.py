@@ -146,7 +146,8 @@ def _encode_categories(
         more = f" and {len(known) - 5} more" if len(known) > 5 else ""
         only = ", the only value that was there at fit" if column.constant is not None else ""
         expected = f"one of {', '.join(known[:5])}{more}" if len(known) > 1 else f"{known[0]}{only}"
-        unseen.note(unknown, text.take(pa.array(unknown)).to_pylist(), expected, name)
+        cells = text.take(pa.array(unknown)).to_pylist()
+        unseen.note(unknown, cells, expected, name, novel=not column.new_is_usual)
     if not missing_ok and not (column.constant is not None and column.missing):
         lost = np.flatnonzero(absent)
         unseen.note(lost, [None] * len(lost), "a category", name, missing=column.constant is None)

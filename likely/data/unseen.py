@@ -83,6 +83,7 @@ class Unseen:
         name: str | Callable[[int], str],
         *,
         missing: bool = False,
+        novel: bool = True,
     ) -> None:
         """Writes down what `rows` (k,), rising, hold: `values` (k,), where `expected` was expected.
 
@@ -92,10 +93,12 @@ class Unseen:
             expected: what was there at fit, in words.
             name: the column, or what names the place of the i-th of these cells within its row.
             missing: whether the model lacks a value there that it cannot do without.
+            novel: whether such a value makes a row novel by itself; else it is but told.
         """
         if not len(rows):
             return
-        self.rows[rows] = True
+        if novel:
+            self.rows[rows] = True
         if missing:
             self.unanswerable[rows] = True
         self.found.append(Found(rows, values, expected, name if callable(name) else lambda i: name, missing))

@@ -13,7 +13,7 @@ def test_a_table_is_described_with_its_problems(here, likely):
     assert "2 classes: 아니오" in said
     assert "키 numeric 0 mean" in said
     assert 'column "언제나" is always 7.0: set aside' in said
-    assert "seems to number the rows: leave it out with --drop" in said
+    assert "is set aside (identifier): numbers the rows, in steps of 1" in said
     assert max(len(line) for line in answer.out.splitlines()) <= 80
 
 
@@ -52,7 +52,7 @@ def write_bad(folder):
         ("ragged.csv", "line 3"),
         ("twice.csv", '"a"'),
         ("one.csv", "one row"),
-        ("many.csv", '--drop "c"'),
+        ("many.csv", '"c": different in every row'),
         ("empty", "no image"),
         ("x.png", "no image"),
         ("half", "no image"),

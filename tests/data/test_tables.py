@@ -158,19 +158,22 @@ def test_parquet_that_is_damaged_is_refused(tmp_path):
 
 
 INFER_CORPUS = {
-    "all missing": ({"a": [1, 2], "gone": pa.nulls(2, pa.float64())}, ['"gone"', "--drop"]),
-    "untyped missing": ({"a": [1, 2], "gone": pa.nulls(2)}, ['"gone"', "--drop"]),
-    "a date": ({"a": [1, 2], "when": pa.array([0, 1], pa.timestamp("s"))}, ['"when"', "timestamp", "--drop"]),
-    "nested": ({"a": [1, 2], "list": [[1], [2]]}, ['"list"', "--drop"]),
-    "bytes": ({"a": [1, 2], "blob": [b"x", b"y"]}, ['"blob"', "binary"]),
-    "100,000 categories": ({"name": [f"n{i}" for i in range(100_000)]}, ['"name"', "100,000", "1,000", "--drop"]),
-    "prose": ({"a": [1, 2], "text": ["x" * 2000, "y"]}, ['"text"', "1,000 letters"]),
+    "100,000 names": ({"name": [f"n{i}" for i in range(100_000)]}, ['"name"', "different in every row", "no column"]),
+    "nothing but what is set aside": (
+        {"gone": pa.nulls(2), "when": pa.array([0, 1], pa.timestamp("s")), "same": [1, 1]},
+        ["every column is constant", '"gone", "when"'],
+    ),
     "inf": ({"a": [1.0, float("inf")]}, ["row 1", '"a"', "inf"]),
     "minus inf": ({"b": [0.0, 2.0, 3.0], "a": [1.0, 3.0, float("-inf")]}, ["row 2", '"a"', "-inf"]),
+    "inf in two columns": (
+        {"a": [1.0, float("inf"), 2.0], "b": [float("-inf"), 2.0, 3.0]},
+        ['row 0, column "b": found -inf; row 1, column "a": found inf'],
+    ),
     "all constant": ({"a": [1, 1], "b": ["x", "x"]}, ["constant", "nothing to learn"]),
-    "huge": ({"a": [1e200, -1e200]}, ['"a"', "1e+200"]),
+    "huge": ({"a": [1e200, -1e200], "b": [1e190, -1e190]}, ['"a": found values up to 1e+200; column "b"', "1e+190"]),
     "one row": ({"a": [1]}, ["one row", "at least 2"]),
     "no row": ({"a": pa.array([], pa.int64())}, ["no row", "at least 2"]),
+    "too many columns": ({f"x{i}": [1, 2] for i in range(100_001)}, ["100,001 columns", "100,000", "--drop"]),
 }
 
 
