@@ -20,7 +20,8 @@ Source = Annotated[
     str,
     typer.Argument(
         metavar="SOURCE",
-        help="digits, an .npy, .npz, .csv or .parquet file, or a folder of images (sub-folders are labels).",
+        help="digits, an .npy or .npz file, a table (.csv .tsv .txt .jsonl .xlsx .parquet), or a folder of images "
+        "(sub-folders are labels).",
         show_default=False,
     ),
 ]

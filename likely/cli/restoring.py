@@ -1,7 +1,7 @@
 """`likely restore`: what rows were before noise, gaps or whatever else happened to them."""
 
 import os
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,7 +18,8 @@ Damaged = Annotated[
     str,
     typer.Argument(
         metavar="SOURCE",
-        help="What is left: a folder of images of any sizes, one image, or a .csv, .parquet, .npy or .npz file.",
+        help="What is left: a folder of images of any sizes, one image, a table (.csv, .tsv, .jsonl, .xlsx, .parquet), "
+        "an .npy or .npz file.",
         show_default=False,
     ),
 ]
@@ -91,7 +92,13 @@ def restore(
     model = fitted.capable(Restorer, "restore")
     happened = None if operator is None else _parsed(operator)
     if draws is not None or uncertainty is not None:
-        asked = {"n": draws, "uncertainty": uncertainty, "seed": seed, "overwrite": overwrite, "opening": opening}
+        asked: dict[str, Any] = {
+            "n": draws,
+            "uncertainty": uncertainty,
+            "seed": seed,
+            "overwrite": overwrite,
+            "opening": opening,
+        }
         draw_restorations(fitted, source, output, happened, **asked)
         return
     target = target_of(fitted, output, overwrite, source)

@@ -11,7 +11,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv
 
-from likely.data.encodings import Text, read_text
+from likely.data.encodings import Text, decoded, read_text
+from likely.data.endings import has_tabs
+from likely.data.unpacking import unpacked
 from likely.errors import DataError
 
 DELIMITERS = ",;\t|"
@@ -42,8 +44,8 @@ class Delimited:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names without blanks around them; a column without a name is called by its number, from 1."""
-        return tuple(each.strip() or f"column {i}" for i, each in enumerate(self.header, 1))
+        """As `column_names` of the header."""
+        return column_names(self.header)
 
     def blocks(self) -> Iterator[pa.Table]:
         """The rows, some at a time: every cell as the text it is, "" where nothing stands.
@@ -114,17 +116,24 @@ class Delimited:
             raise DataError(f"{self.name} cannot be read as CSV ({reason}); save it again")
 
 
+def column_names(header: Sequence[str]) -> tuple[str, ...]:
+    """Names without blanks around them; a column without a name is called by its number, from 1."""
+    return tuple(each.strip() or f"column {i}" for i, each in enumerate(header, 1))
+
+
 def _values(n: int) -> str:
     return f"{n} value" + ("s" if n != 1 else "")
 
 
 def open_delimited(path: Path, name: str, usual: str = "") -> Delimited:
-    """A .csv, .tsv or .txt file with a header line; `usual` is the encoding that such files were in before.
+    """A file of cells, packed or not; `usual` is the encoding that such files were in before.
 
     Raises:
         DataError: naming all that is wrong with encoding and header.
     """
-    return as_delimited(read_text(path, name, usual), name)
+    packed = name.lower().endswith(".gz") or path.suffix.lower() == ".gz"
+    text = decoded(unpacked(path, name), name, usual) if packed else read_text(path, name, usual)
+    return as_delimited(text, name)
 
 
 def as_delimited(text: Text, name: str) -> Delimited:
@@ -133,12 +142,13 @@ def as_delimited(text: Text, name: str) -> Delimited:
     before = re.match(r'\n*(?:"?sep=(.)"?\n+)?', sample)
     assert before is not None  # it matches nothing, too
     n_before = before[0].count("\n")
-    delimiter = before[1] or _fitting(sample[before.end() :])
+    rows = sample[before.end() :]
+    delimiter = before[1] or ("\t" if has_tabs(name) and "\t" in rows.split("\n", 1)[0] else _fitting(rows))
     try:
         header = next(csv.reader(islice(text.lines(), n_before, None), delimiter=delimiter), [])
     except csv.Error as error:
         raise DataError(f"{name}, line 1: the header cannot be read ({error}); mend it or save it again") from None
-    _check_header(header, name)
+    check_header(header, name)
     return Delimited(name, text, delimiter, tuple(header), n_before)
 
 
@@ -181,7 +191,7 @@ def row_lengths(lines: Iterator[str], delimiter: str) -> Iterator[tuple[int, int
         yield start, None
 
 
-def _check_header(header: Sequence[str], name: str) -> None:
+def check_header(header: Sequence[str], name: str) -> None:
     """All that is wrong with the names of the columns, at once."""
     if not header:
         raise DataError(f"{name} is empty; expected a header line with the names of the columns, then rows")

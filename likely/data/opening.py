@@ -6,6 +6,7 @@ import inspect
 import os
 import stat
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from likely.data.arrays import ArraySource, digits, read_npy, read_npz
+from likely.data.endings import INSTEAD, is_table
 from likely.data.folders import is_image_name
 from likely.data.source import Source
 from likely.errors import DataError, printable
@@ -27,7 +29,10 @@ BUILT_IN: dict[str, Callable[[], Source]] = {"digits": digits}
 MAX_PIXELS = 100_000_000
 """An image of more pixels than this is taken for a decompression bomb."""
 
-FILE_KINDS = ".npy, .npz, .csv, .parquet, an image (.png .jpg .webp .bmp .gif .tif), or a folder of images"
+FILE_KINDS = (
+    ".npy, .npz, .csv, .tsv, .txt (also .gz), .jsonl, .xlsx, .parquet, .feather, "
+    "an image (.png .jpg .webp .bmp .gif .tif), or a folder of images"
+)
 _OF_TABLES = ("label", "drop", "missing")
 _PICKLES = {".pkl", ".pickle", ".pt", ".pth", ".joblib", ".ckpt"}
 
@@ -50,7 +55,8 @@ def open_source(
     Args:
         data: a Source (returned as it is), a numpy array, a torch tensor, a DataFrame (pandas, polars, or any
             other that narwhals knows), a pyarrow.Table, or a str or Path: the built-in "digits", an .npy, .npz,
-            .csv or .parquet file, an image, or a folder of images. Sub-folders of a folder are labels; train/
+            table (.csv, .tsv, .txt, the same with .gz, .jsonl, .xlsx, .parquet, .feather), an image, or a folder of
+            images. Sub-folders of a folder are labels; train/
             and test/ at its top are official parts, with labels below them.
         label: the column of a table, or the array of an .npz file, that holds labels: it is no part of the rows.
         drop: columns of a table to leave out.
@@ -131,6 +137,9 @@ def _tensor_to_array(tensor: Any) -> np.ndarray:
 
 def _open_path(text: str, options: dict[str, Any], max_pixels: int, like: "Reading | None") -> Source:
     if text in BUILT_IN:
+        if os.path.exists(text):
+            there = f"{text} is the built-in data of that name"
+            warnings.warn(f"{there}; what lies here under it is ./{text}", UserWarning, stacklevel=4)
         return _with(BUILT_IN[text], f"the built-in {text}", options)
     if not text:
         raise DataError(f"found an empty path; expected {FILE_KINDS}")
@@ -160,7 +169,7 @@ def _open_file(path: Path, text: str, options: dict[str, Any], max_pixels: int, 
             return _with(lambda: read_npy(path, text), "an .npy file", options)
         case ".npz":
             return _with(lambda **given: read_npz(path, text, **given), "an .npz file", options, "label")
-        case ".csv" | ".parquet":
+        case _ if is_table(path.name):
             from likely.data.tables import file_source
 
             return _with(lambda **given: file_source(path, text, **given, like=like), "a table", options, *_OF_TABLES)
@@ -169,7 +178,8 @@ def _open_file(path: Path, text: str, options: dict[str, Any], max_pixels: int, 
             raise DataError(f"{text} is a pickle by its name, which could run code when it is read; {mend}")
         case _ if is_image_name(path.name):
             return _open_images(path, text, options, max_pixels)
-    raise DataError(f"{text} is of no kind that can be read; expected {FILE_KINDS}")
+    instead = f"; {INSTEAD[path.suffix.lower()]}" if path.suffix.lower() in INSTEAD else ""
+    raise DataError(f"{text} is of no kind that can be read{instead}; expected {FILE_KINDS}")
 
 
 def _open_images(path: Path, text: str, options: dict[str, Any], max_pixels: int) -> Source:

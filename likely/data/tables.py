@@ -15,12 +15,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from likely.data import endings
 from likely.data.arrays import checked_labels
 from likely.data.delimited import Delimited, duplicates_text, open_delimited
 from likely.data.encoding_guess import NAMES
 from likely.data.inferred_reading import infer_reading
+from likely.data.json_lines import read_json_lines
 from likely.data.reading import Reading, blanked, retyped, typed_table
 from likely.data.source import Source, as_slice
+from likely.data.spreadsheets import read_workbook
 from likely.errors import DataError
 
 
@@ -120,7 +123,7 @@ def file_source(
     missing: Sequence[str] = (),
     like: Reading | None = None,
 ) -> TableSource:
-    """Rows of a .csv or .parquet file.
+    """Rows of a file whose name `likely.data.endings` knows.
 
     Args:
         path: the file.
@@ -131,9 +134,19 @@ def file_source(
         like: how text is to be read, where that is known.
     """
     like = _with_missing(like, missing)
-    if path.suffix.lower() == ".csv":
+    notes: tuple[str, ...] = ()
+    ending = path.name.lower()
+    if ending.removesuffix(".gz").endswith(endings.JSON_LINES):
+        table = read_json_lines(path, name)
+    elif ending.endswith(endings.WORKBOOKS):
+        table, notes = read_workbook(path, name, like)
+    elif ending.endswith(endings.ARROW):
+        table = _read_arrow(path, name)
+    elif ending.endswith(endings.PARQUET):
+        table = _read_parquet(path, name)
+    else:
         return delimited_source(open_delimited(path, name, like.encoding), like).setting_aside(label, drop)
-    return _typed_source(_read_parquet(path, name), like, name, label, drop)
+    return _typed_source(table, like, name, label, drop, notes=notes)
 
 
 def delimited_source(file: Delimited, like: Reading) -> TableSource:
@@ -154,11 +167,17 @@ def delimited_source(file: Delimited, like: Reading) -> TableSource:
 
 
 def _typed_source(
-    table: pa.Table, like: Reading, name: str, label: str | None, drop: Sequence[str], frame: str | None = None
+    table: pa.Table,
+    like: Reading,
+    name: str,
+    label: str | None,
+    drop: Sequence[str],
+    frame: str | None = None,
+    notes: Sequence[str] = (),
 ) -> TableSource:
     """Rows of a table that has types; where it has text, and numbers stood at fit, they are read as they were then."""
     typed = blanked(retyped(table, like), like.missing)
-    return TableSource(typed, name=name, label=label, drop=drop, frame=frame, original=table)
+    return TableSource(typed, name=name, label=label, drop=drop, frame=frame, original=table, notes=notes)
 
 
 def _with_missing(like: Reading | None, missing: Sequence[str]) -> Reading:
@@ -219,6 +238,20 @@ def _read_parquet(path: Path, name: str) -> pa.Table:
         twice = re.findall(r"[Dd]uplicate field \(name: '?([^')]*)", str(error))
         reason = duplicates_text(twice) if twice else f"cannot be read as Parquet ({str(error).splitlines()[0]})"
         raise DataError(f"{name}: {reason}; save it again") from None
+
+
+def _read_arrow(path: Path, name: str) -> pa.Table:
+    """A file of Arrow's own format, which Feather is, too."""
+    try:
+        with pa.OSFile(str(path)) as file:
+            try:
+                return pa.ipc.open_file(file).read_all()
+            except pa.ArrowInvalid:
+                file.seek(0)
+                return pa.ipc.open_stream(file).read_all()
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise DataError(f"{name} cannot be read as an Arrow or Feather file ({reason}); save it again") from None
 
 
 def _without_index(table: pa.Table) -> pa.Table:
