@@ -10,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 
+from likely import arguments
 from likely.contract import Batch, Decoder, Encoder
 from likely.data import Rows, Source, open_source
 from likely.errors import DataError, Unsupported, UserError
@@ -135,8 +136,8 @@ def traverse(
         (9, 3)
     """
     model = _check(fitted, "traverse")
-    if n_steps < 2:
-        raise UserError(f"n_steps={n_steps} moves nothing; give 2 or more")
+    arguments.whole("n_steps", n_steps, 2)
+    arguments.positive("span", span)
     (own,) = _batches(fitted, (_single(fitted, row),), condition)
     codes = _known_codes(fitted, rows, condition)
     scale = fitted.ask(lambda: latent.spread(model, codes)).flatten()

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from likely import persistence
+from likely import arguments, persistence
 from likely.chain_rule import Gap, where
 from likely.contract import (
     Batch,
@@ -45,7 +45,7 @@ from likely.data.remains import completed_rows, read_remains, restored_to_rows, 
 from likely.data.subset import Subset
 from likely.data.tabular import lacking_columns, listed
 from likely.data.unseen import Refusal, Told, Unseen
-from likely.errors import DataError, Unsupported, UserError
+from likely.errors import DataError, Unsupported
 from likely.registry import MODELS, Spec, model_class
 from likely.rng import restart, stream, torch_draws, uniform
 from likely.tasks import Calibration, Measure, how_estimated, log_density, measure_of, surprise
@@ -192,8 +192,7 @@ class Fitted:
                 what was not there at fit: it names row and column of all, or of the first 20.
             Unsupported: if the model cannot judge rows.
         """
-        if not 0 < false_alarm_rate < 1:
-            raise UserError(f"false_alarm_rate must lie between 0 and 1, got {false_alarm_rate}")
+        false_alarm_rate = arguments.share("false_alarm_rate", false_alarm_rate)
         surprises, p_values, reasons = list[np.ndarray](), list[np.ndarray](), list[str]()
         with self._answering():
             for judged in self._judged(rows, condition, n_samples, strict=strict):
@@ -272,6 +271,27 @@ class Fitted:
         ]
         return self.learned.known(np.concatenate([np.empty(0, np.uint64), *digests]))
 
+    def check(self, rows: Any) -> None:
+        """Refuses rows that hold what was not there at fit, as `strict` does elsewhere.
+
+        Raises:
+            DataError: naming row and column of all such cells, or of the first 20, and columns that are new or lack.
+        """
+        self._checked(rows, True)
+
+    def answerable(self, rows: Any) -> np.ndarray:
+        """For which rows the model has an answer: (n,) bool; the others lack a value that it cannot do without.
+
+        Raises:
+            DataError: as `score`.
+        """
+        source, able = self._checked(rows), [np.empty(0, dtype=bool)]
+        for ids in self._chunks(len(source)):
+            unseen = Unseen(len(ids))
+            self._load(source, ids, unseen)
+            able.append(~unseen.unanswerable)
+        return np.concatenate(able)
+
     # How its judgments are calibrated.
 
     def calibrate(self, rows: Source, usual: Usual) -> None:
@@ -304,6 +324,8 @@ class Fitted:
         self, rows: Any, condition: Any, n_samples: int | None, seed: int = 0, *, strict: bool = False
     ) -> Iterator[Judged]:
         """What the model says of rows, chunk by chunk; to be gone through while `_answering`."""
+        if n_samples is not None:
+            n_samples = arguments.whole("n_samples", n_samples, 1)
         source = self._checked(rows, strict)
         labels = self._labels(source, condition)
         if not len(source):
@@ -439,7 +461,7 @@ class Fitted:
 
         Raises:
             Unsupported: if the model does not sample, or knows no temperature.
-            UserError: if `temperature` is not positive.
+            UserError: if `n` is no whole number from 1 on, or `temperature` is not positive.
         """
         drawn = self.see_samples(n, condition=condition, seed=seed, temperature=temperature, on_progress=on_progress)
         return self.schema.to_rows(drawn, draws=True)
@@ -520,8 +542,7 @@ class Fitted:
             DataError: as `draw_restorations`, or if there are categories.
             UserError: if `n_samples` is smaller than 2.
         """
-        if n_samples < 2:
-            raise UserError(f"a standard deviation needs 2 draws or more, got n_samples={n_samples}")
+        arguments.whole("n_samples", n_samples, 2)
         source = self._checked(y)
         pieces = [draws.double().std(0).cpu() for draws in self._drawn(source, n_samples, condition, seed)]
         return spread_to_rows(self.schema, _joined(pieces, source))
@@ -547,10 +568,10 @@ class Fitted:
     ) -> Tensor:
         """Draws as the model gives them: (n, *x_shape)."""
         model = self.capable(Sampler, "sample")
-        if temperature != 1:
+        n = arguments.whole("n", n, 1)
+        arguments.integer("seed", seed)
+        if arguments.positive("temperature", temperature) != 1:
             self.capable(Sequential, "draw at a temperature")
-        if not temperature > 0:
-            raise UserError(f"temperature must be positive, got {temperature}")
         tell = on_progress or (lambda share: None)
         pieces: list[Tensor] = []
         with self._answering():
@@ -573,6 +594,9 @@ class Fitted:
         source = self._open(rows)
         labels = self._labels(source, condition)
         x = self._answer_tensor(source, labels, lambda x, condition: x)
+        if not isinstance(self.model, TakesMissing) and (lost := x.isnan().flatten(1).any(1)).any():
+            row = source.place(int(lost.nonzero()[0]))
+            raise DataError(f"{row} lacks a value, and {self.spec.name} takes none that is missing; fill it in")
         return Batch(x.to(self._device), self.condition(labels, len(x)))
 
     def condition(self, labels: Any, n: int) -> Tensor | None:
@@ -673,8 +697,8 @@ class Fitted:
     def _drawn(self, source: Source, n: int, condition: Any, seed: int) -> Iterator[Tensor]:
         """(n, rows, *x_shape), some rows at a time."""
         model = self.capable(DrawsMissing, "draw what is missing")
-        if n < 1:
-            raise UserError(f"n_samples must be at least 1, got {n}")
+        n = arguments.whole("n_samples", n, 1)
+        arguments.integer("seed", seed)
         with self._answering():
             restart(seed, "restoration")
             for ids, left, given in self._remains(source, condition, channels_left(model, None), n):

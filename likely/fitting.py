@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from likely import arguments as checked
 from likely.contract import ClosedFormFitted, Density, Model, TakesMissing
 from likely.data import Schema, Source, infer_schema, open_source
 from likely.data.augmentation import Augmentation
@@ -220,8 +221,7 @@ def choose_split(
     """Which rows serve what, and where p-values come from."""
     if calibrate not in get_args(Calibrate):
         raise UserError(f"calibrate must be one of {', '.join(get_args(Calibrate))}, got {calibrate!r}")
-    if not 0 <= test < 1:
-        raise UserError(f"test is a share of the rows, from 0 to below 1, got {test}")
+    test = checked.share("test", test, zero=True)
     held_out = 0 if calibrate == "none" else calibration_size(len(source) - sum(map(len, source.parts.values())))
     split = split_rows(len(source), seed, calibration=held_out, test=test, official=source.parts, groups=source.groups)
     return split, "none" if calibrate == "none" else "held-out"

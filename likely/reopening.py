@@ -61,7 +61,8 @@ def open_like(
 ) -> Source:
     """Opens other data as that of the fit was opened, by those of its options that apply to it.
 
-    A column that served as label or was left out at fit does so again where there is one, and need not be there. Text
+    A column that served as label or was left out at fit does so again where there is one, and need not be there, nor
+    need each row have a label. Text
     is read as it was at fit: a column of text stays text, numbers are written with the same marks.
 
     Args:
@@ -90,4 +91,5 @@ def open_like(
     source.warn()
     there = source.table.column_names
     known = known if label or known in there else None
-    return source.setting_aside(known, [*(name for name in options["drop"] if name in there), *drop])
+    drop = [*(name for name in options["drop"] if name in there), *drop]
+    return source.setting_aside(known, drop, labels_may_lack=True)

@@ -11,6 +11,7 @@ from likely.cli.options import (
     Opening,
     Overwrite,
     Source,
+    Strict,
     as_rate,
     opened,
     opens_data,
@@ -44,12 +45,15 @@ def score(
     output: ScoresOutput = None,
     overwrite: Overwrite = False,
     false_alarm_rate: FalseAlarmRate = None,
+    strict: Strict = False,
     device: Device = "auto",
     opening: Opening = Opening(),
 ) -> None:
     """Say how unlikely each row is, and flag the novel ones.
 
-    Written are, by row: the surprise (larger is stranger), its p-value, and whether it is flagged as novel.
+    Written are, by row: the surprise (larger is stranger), its p-value, whether it is flagged as novel, and where that
+    is not its surprise alone, why. A row with what was not there at fit (a new category, a value out of range, none
+    where the model needs one) is novel; --strict refuses such rows.
     """
     from likely.cli.outputs import places_of, write_columns
     from likely.cli.watched import watched
@@ -62,7 +66,7 @@ def score(
     rate = as_rate(false_alarm_rate, fitted.info)
     rows = open_like(fitted, source, **opening.options())
     with watched(rows, f"scoring {source}") as shown:
-        scores = fitted.score(shown, false_alarm_rate=rate)
+        scores = fitted.score(shown, false_alarm_rate=rate, strict=strict)
     if target is not None:
         write_columns(
             target,
@@ -126,6 +130,7 @@ def encode(
     source: Source,
     output: Output,
     overwrite: Overwrite = False,
+    strict: Strict = False,
     device: Device = "auto",
     opening: Opening = Opening(),
 ) -> None:
@@ -139,7 +144,7 @@ def encode(
     target.check((*ARRAYS, *TABLES))
     rows = open_like(fitted, source, **opening.options())
     with watched(rows, f"encoding {source}") as shown:
-        codes = fitted.encode(shown)
+        codes = fitted.encode(shown, strict=strict)
     names = places_of(rows)
     if rows.labels is not None:
         names["label"] = rows.labels
@@ -154,6 +159,7 @@ def reconstruct(
     source: Source,
     output: Output,
     overwrite: Overwrite = False,
+    strict: Strict = False,
     device: Device = "auto",
     opening: Opening = Opening(),
 ) -> None:
@@ -167,7 +173,7 @@ def reconstruct(
     check_rows_target(target, fitted)
     rows = open_like(fitted, source, **opening.options())
     with watched(rows, f"reconstructing {source}") as shown:
-        again = fitted.reconstruct(shown)
+        again = fitted.reconstruct(shown, strict=strict)
     write_rows(target, again, fitted.schema, places_of(rows).get("place"))
     print(f"Reconstructions of {len(rows):,} rows (means, in the units of the data) are in {clean(output)}")
 

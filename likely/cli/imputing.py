@@ -28,6 +28,7 @@ def draw_restorations(
     seed: int,
     overwrite: bool = False,
     opening: Opening = Opening(),
+    strict: bool = False,
 ) -> None:
     """Writes n whole versions of the rows, or where n is None their means; and how uncertain what was filled in is."""
     from likely.cli.answering import target_of
@@ -48,9 +49,9 @@ def draw_restorations(
     rows = open_like(fitted, source, **opening.options())
     with watched(rows, f"restoring {source}") as shown:
         if n is None:
-            write_rows(target, fitted.restore(shown), fitted.schema)
+            write_rows(target, fitted.restore(shown, strict=strict), fitted.schema)
         else:
-            draws = fitted.draw_restorations(shown, n, seed=seed)
+            draws = fitted.draw_restorations(shown, n, seed=seed, strict=strict)
             _write_draws(target, draws, fitted.schema, places_of(rows))
     what = restored_rows(fitted.model) if n is None else f"rows, drawn {n} times over,"
     told = [f"{len(rows):,} {what} are in {clean(output)}"]

@@ -18,6 +18,7 @@ from likely.cli.options import (
     Opening,
     OptionalSource,
     Overwrite,
+    Strict,
     as_names,
     as_rate,
     opened,
@@ -55,6 +56,7 @@ class Court:
         test: ids of those it did not.
         own: whether they are those that the fit kept for testing.
         left_out: how many rows are not judged by, since the model learned from them.
+        lacking: how many are not, since they lack values that the model needs, or a label that others have.
     """
 
     source: "Source"
@@ -62,12 +64,17 @@ class Court:
     test: "np.ndarray"
     own: bool
     left_out: int = 0
+    lacking: int = 0
 
     @property
-    def told(self) -> str:
-        """What is left out, in words; empty where nothing is."""
-        n = self.left_out + len(self.test)
-        return f"{self.left_out:,} of {n:,} rows are left out: the model learned from them" if self.left_out else ""
+    def told(self) -> tuple[str, ...]:
+        """What is left out, in words."""
+        n = self.left_out + self.lacking + len(self.test)
+        why = {
+            "the model learned from them": self.left_out,
+            "they lack values that the model cannot do without, or a label": self.lacking,
+        }
+        return tuple(f"{some:,} of {n:,} rows are left out: {reason}" for reason, some in why.items() if some)
 
 
 @opens_data
@@ -77,6 +84,7 @@ def evaluate(
     output: MetricsOutput = None,
     overwrite: Overwrite = False,
     compare: Compare = None,
+    strict: Strict = False,
     device: Device = "auto",
     opening: Opening = Opening(),
 ) -> None:
@@ -86,7 +94,7 @@ def evaluate(
 
     fitted = opened(directory, device)
     target = _target(fitted, output, overwrite, source, ".json")
-    court = _court(fitted, directory, source, opening)
+    court = _answered(fitted, _court(fitted, directory, source, opening), strict)
     assessment = _assessed(fitted, court, as_names(compare))
     if target is not None:
         target.write(results.metrics_of(assessment))
@@ -106,6 +114,7 @@ def report(
     output: ReportOutput = None,
     overwrite: Overwrite = False,
     compare: Compare = None,
+    strict: Strict = False,
     device: Device = "auto",
     opening: Opening = Opening(),
 ) -> None:
@@ -116,7 +125,7 @@ def report(
     fitted = opened(directory, device)
     target = _target(fitted, output, overwrite, source, ".html")
     fitted.history = read_history(directory)
-    court = _court(fitted, directory, source, opening)
+    court = _answered(fitted, _court(fitted, directory, source, opening), strict)
     assessment = _assessed(fitted, court, as_names(compare))
     rate = as_rate(None, fitted.info)
     page = results.report_of(
@@ -172,14 +181,31 @@ def _court(fitted: "Fitted", directory: str, source: str | None, opening: Openin
     return Court(other, np.empty(0, np.int64), test[~known], own=False, left_out=int(known.sum()))
 
 
+def _answered(fitted: "Fitted", court: Court, strict: bool) -> Court:
+    """Without the rows that the model has no answer for, and those without a label where others have one."""
+    from likely.data.subset import Subset
+
+    rows = Subset(court.source, court.test)
+    if strict:
+        fitted.check(rows)
+    able = fitted.answerable(rows)
+    if rows.labels is not None and rows.labels.dtype.kind == "U":
+        able &= rows.labels != ""
+    if len(able) and not able.any():
+        mend = "fill them in, or fit a model that takes missing values (`likely models` lists them)"
+        raise DataError(
+            f"{court.source.name}: every row lacks values that {fitted.spec.name} needs, or a label; {mend}"
+        )
+    return dataclasses.replace(court, test=court.test[able], lacking=int((~able).sum()))
+
+
 def _assessed(fitted: "Fitted", court: Court, compare: Sequence[str]) -> "Assessment":
     """The figures, and before all verdicts what was left out."""
     from likely.cli import results
     from likely.data.subset import Subset
 
     assessment = results.assessed(fitted, Subset(court.source, court.test), _learned(fitted, court), compare)
-    told = (court.told,) if court.told else ()
-    return dataclasses.replace(assessment, verdicts=(*told, *assessment.verdicts))
+    return dataclasses.replace(assessment, verdicts=(*court.told, *assessment.verdicts))
 
 
 def _learned(fitted: "Fitted", court: Court) -> "Source | None":

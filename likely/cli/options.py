@@ -58,6 +58,10 @@ FalseAlarmRate = Annotated[
     typer.Option(help="Share of ordinary rows that may be flagged; 0.05, or what fit was told.", show_default=False),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there already.")]
+Strict = Annotated[
+    bool,
+    typer.Option("--strict", help="Refuse rows that hold what was not there at fit, and list all that they hold."),
+]
 
 Missing = Annotated[
     list[str] | None,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from likely.cli.options import Device, Directory, Opening, Overwrite, opened, opens_data
+from likely.cli.options import Device, Directory, Opening, Overwrite, Strict, opened, opens_data
 from likely.cli.screen import clean
 from likely.errors import UserError
 
@@ -72,6 +72,7 @@ def restore(
     uncertainty: Uncertainty = None,
     seed: Annotated[int, typer.Option(help="Which draws.")] = 0,
     overwrite: Overwrite = False,
+    strict: Strict = False,
     device: Device = "auto",
     opening: Opening = Opening(),
 ) -> None:
@@ -98,6 +99,7 @@ def restore(
             "seed": seed,
             "overwrite": overwrite,
             "opening": opening,
+            "strict": strict,
         }
         draw_restorations(fitted, source, output, happened, **asked)
         return
@@ -109,7 +111,7 @@ def restore(
         n = restore_images(fitted, source, target, happened)
         what = f"{n:,} restored {'image' if n == 1 else 'images'}"
     else:
-        what = f"{_restore_rows(fitted, source, target, happened, opening):,} {restored_rows(model)}"
+        what = f"{_restore_rows(fitted, source, target, happened, opening, strict):,} {restored_rows(model)}"
     print(f"{what} {'is' if what.startswith('1 ') else 'are'} in {clean(output)}")
     undone = happened or model.corruption
     if undone is not None:
@@ -125,7 +127,7 @@ def _parsed(text: str) -> "Corruption":
 
 
 def _restore_rows(
-    fitted: "Fitted", source: str, target: "Target", operator: "Corruption | None", opening: Opening
+    fitted: "Fitted", source: str, target: "Target", operator: "Corruption | None", opening: Opening, strict: bool
 ) -> int:
     from likely.cli.outputs import kinds_of, places_of, takes_pictures, write_rows
     from likely.cli.watched import watched
@@ -134,6 +136,6 @@ def _restore_rows(
     target.check(kinds_of(fitted.schema), folder=takes_pictures(fitted.schema))
     rows = open_like(fitted, source, **opening.options())
     with watched(rows, f"restoring {source}") as shown:
-        restored = fitted.restore(shown, operator)
+        restored = fitted.restore(shown, operator, strict=strict)
     write_rows(target, restored, fitted.schema, places_of(rows).get("place"))
     return len(rows)

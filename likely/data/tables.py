@@ -24,6 +24,7 @@ from likely.data.json_lines import read_json_lines
 from likely.data.reading import Reading, blanked, retyped, typed_table
 from likely.data.source import Source, as_slice
 from likely.data.spreadsheets import read_workbook
+from likely.data.tabular import as_text
 from likely.errors import DataError
 
 
@@ -44,6 +45,7 @@ class TableSource(Source):
         reading: Reading | None = None,
         notes: Sequence[str] = (),
         header: Sequence[str] | None = None,
+        labels_may_lack: bool = False,
     ) -> None:
         """Sets labels and dropped columns aside.
 
@@ -57,6 +59,7 @@ class TableSource(Source):
             reading: how the cells of a text file were read.
             notes: what a reader should know of how it was read.
             header: the names of the columns of `original` as they are written in a text file, blanks and all.
+            labels_may_lack: whether rows may be without a label, which is then empty text.
 
         Raises:
             DataError: if column names are not unique, `label` or `drop` names no column, or no column is left.
@@ -67,14 +70,14 @@ class TableSource(Source):
         self._typed = table = _without_index(table)
         _check_names(table.column_names, [*drop, *([] if label is None else [label])], name)
         if label is not None:
-            self.labels = _labels(table.column(label), label, name)
+            self.labels = _labels(table.column(label), label, name, labels_may_lack)
         unwanted = {label, *drop}
         self.table = table.select([each for each in table.column_names if each not in unwanted]).combine_chunks()
         if not self.table.num_columns:
             raise DataError(f"{name}: no column is left to learn from; expected at least one besides label and drop")
         self.row_bytes = 16 * self.table.num_columns
 
-    def setting_aside(self, label: str | None, drop: Sequence[str]) -> "TableSource":
+    def setting_aside(self, label: str | None, drop: Sequence[str], *, labels_may_lack: bool = False) -> "TableSource":
         """The same rows with another label, and other columns left out."""
         return TableSource(
             self._typed,
@@ -86,6 +89,7 @@ class TableSource(Source):
             reading=self.reading,
             notes=self.notes,
             header=self.header,
+            labels_may_lack=labels_may_lack,
         )
 
     def __len__(self) -> int:
@@ -274,7 +278,9 @@ def _check_names(names: Sequence[str], wanted: Sequence[str], name: str) -> None
             raise DataError(f'{name} has no column "{each}" to use as label or to drop; it has {held}')
 
 
-def _labels(column: pa.ChunkedArray, label: str, name: str) -> np.ndarray:
+def _labels(column: pa.ChunkedArray, label: str, name: str, may_lack: bool) -> np.ndarray | None:
+    if column.null_count and may_lack:
+        return _labels_with_gaps(column)
     if column.null_count:
         row = pc.index(column.is_null(), True).as_py()
         found = f'{name}, row {row}, column "{label}": found no label'
@@ -284,3 +290,12 @@ def _labels(column: pa.ChunkedArray, label: str, name: str) -> np.ndarray:
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         return np.array(column.to_pylist(), dtype=np.str_)
     return checked_labels(column.to_numpy(), len(column), f'{name}, column "{label}"')
+
+
+def _labels_with_gaps(column: pa.ChunkedArray) -> np.ndarray | None:
+    """Labels as text, empty where there is none; None where there are none at all."""
+    if column.null_count == len(column):
+        return None
+    if pa.types.is_floating(column.type) and pc.all(pc.equal(column, pc.round(column))).as_py():
+        column = column.cast(pa.int64())
+    return np.array(pc.fill_null(as_text(column), "").to_pylist(), dtype=np.str_)

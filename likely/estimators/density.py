@@ -7,6 +7,7 @@ from sklearn.base import DensityMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from likely import arguments
 from likely.contract import BoundedDensity, ExactDensity
 from likely.estimators.learner import Learner
 
@@ -47,4 +48,5 @@ class DensityEstimator(DensityMixin, Learner):
         """New rows, drawn from the model: (n_samples, d)."""
         check_is_fitted(self)
         seed = int(check_random_state(random_state).randint(2**31))
-        return np.asarray(self._precise.sample(n_samples, seed=seed))
+        n = arguments.whole("n_samples", n_samples, 1)
+        return np.asarray(self._precise.sample(n, seed=seed))

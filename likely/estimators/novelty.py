@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 from sklearn.base import OutlierMixin
 
+from likely import arguments
 from likely.errors import UserError
 from likely.estimators.learner import Learner
 from likely.fitted import DEFAULT_FALSE_ALARM_RATE
@@ -71,10 +72,9 @@ class NoveltyDetector(OutlierMixin, Learner):
         return self
 
     def _check_rates(self) -> None:
-        if not 0 < self.false_alarm_rate < 1:
-            raise UserError(f"false_alarm_rate must lie between 0 and 1, got {self.false_alarm_rate}")
+        arguments.share("false_alarm_rate", self.false_alarm_rate)
         c = self.contamination
-        if c != "auto" and not (isinstance(c, float | int) and 0 < c <= 0.5):
+        if c != "auto" and not (arguments.is_number(c) and 0 < float(c) <= 0.5):
             raise UserError(f'contamination must be "auto" or a share in (0, 0.5], got {c!r}')
 
     def score_samples(self, X: Any) -> np.ndarray:

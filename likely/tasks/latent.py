@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from likely import arguments
 from likely.contract import Batch, Decoder, Encoder, LatentDensity, Model, Shape
 from likely.errors import Unsupported, UserError
 from likely.rng import stream, torch_draws
@@ -54,8 +55,7 @@ def path(a: Tensor, b: Tensor, n_steps: int, way: Way) -> Tensor:
     Raises:
         UserError: if there are fewer than two steps.
     """
-    if n_steps < 2:
-        raise UserError(f"n_steps={n_steps} leaves out an end; give 2 or more")
+    arguments.whole("n_steps", n_steps, 2)
     share = torch.linspace(0, 1, n_steps, dtype=torch.float64, device=a.device)[:, None]
     start, end = a.double().flatten(), b.double().flatten()
     codes = _great_circle(start, end, share) if way is Way.GREAT_CIRCLE else torch.lerp(start, end, share)
@@ -197,8 +197,7 @@ def quantile_grid(model: Model, n: int, codes: Tensor | None = None) -> Tensor:
 
     Reference: Auto-Encoding Variational Bayes (Kingma & Welling, 2014), arXiv:1312.6114, figure 4
     """
-    if n < 1:
-        raise UserError(f"n={n} leaves no grid; give 1 or more")
+    arguments.whole("n", n, 1)
     shape = _plane_shape(model)
     shares = (torch.arange(n, dtype=torch.float64) + 0.5) / n
     if _is_standard_normal(model):

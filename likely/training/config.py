@@ -1,12 +1,15 @@
 """What can be said about a training run."""
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from likely import arguments
 from likely.errors import UserError
 
-POSITIVE = ("epochs", "time_limit", "batch_size", "learning_rate", "max_grad_norm", "patience", "checkpoint_steps")
-"""Settings that have to be greater than zero, where they are given."""
+POSITIVE = ("epochs", "time_limit", "learning_rate", "checkpoint_every")
+COUNTS = ("batch_size", "patience", "checkpoint_steps")
+"""Settings that are numbers above zero, and whole ones, where they are given."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +48,16 @@ class TrainConfig:
         if self.epochs is not None and self.time_limit is not None:
             raise UserError("epochs and time_limit exclude each other: give one of them")
         for name in POSITIVE:
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise UserError(f"{name} must be positive, got {value}")
+            if getattr(self, name) is not None:
+                arguments.positive(name, getattr(self, name))
+        for name in COUNTS:
+            if getattr(self, name) is not None:
+                arguments.whole(name, getattr(self, name), 1)
+        if self.max_grad_norm != math.inf:
+            arguments.positive("max_grad_norm", self.max_grad_norm)
+        arguments.whole("warmup", self.warmup, 0)
+        arguments.not_negative("weight_decay", self.weight_decay)
+        arguments.integer("seed", self.seed)
         if self.precision not in ("auto", "float32", "bfloat16", "float64"):
             raise UserError(f"precision must be auto, float32, bfloat16 or float64, got {self.precision!r}")
 

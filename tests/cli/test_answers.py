@@ -271,3 +271,82 @@ def test_a_table_of_another_machine_is_read_as_that_of_the_fit(table, likely, tm
     write_table(tmp_path / "cp949.csv")
     (tmp_path / "cp949.csv").write_bytes((tmp_path / "cp949.csv").read_text("utf-8").encode("cp949"))
     assert likely("score", "모델", tmp_path / "cp949.csv").out == likely("score", "모델", "표.csv").out
+
+
+# What was not there at fit.
+
+
+@pytest.fixture
+def strange(table, tmp_path):
+    """Eight rows of the table: one lacks a number, one holds a word, one another constant; a column more."""
+    lines = [line.split(",") for line in (table / "표.csv").read_text("utf-8").splitlines()[:9]]
+    lines[2][1], lines[4][2], lines[6][5] = "", "soso", "9"
+    rows = [[*line, "extra" if i == 0 else "1"] for i, line in enumerate(lines)]
+    (tmp_path / "strange.csv").write_text("\n".join(map(",".join, rows)), "utf-8")
+    return tmp_path / "strange.csv"
+
+
+def test_rows_with_what_is_new_are_scored_and_told(strange, likely, tmp_path):
+    answer = likely("score", "모델", strange, "-o", tmp_path / "s.csv")
+    assert answer.code == 0
+    assert answer.line.endswith('has column "extra", which the model was not fitted on: left out')
+    lines = read_csv(tmp_path / "s.csv")
+    assert {i: line["reason"] for i, line in enumerate(lines) if line["reason"]} == {
+        1: 'column "키": no value',
+        3: "column \"b\": found 'soso', expected a number",
+        5: 'column "언제나": found 9, expected 7, the only value that was there at fit',
+    }
+    assert [line["is_novel"] for line in lines].count("True") == 3
+    assert [i for i, line in enumerate(lines) if line["surprise"] == "inf"] == [1, 3]
+    assert "row 5: column" in answer.out
+
+
+@pytest.mark.parametrize("verb", ["encode", "reconstruct"])
+def test_rows_without_an_answer_are_named(strange, likely, tmp_path, verb):
+    answer = likely(verb, "모델", strange, "-o", tmp_path / "a.csv")
+    assert answer.code == 0
+    assert "2 rows are NaN, for the model takes no missing values: row 1, column" in answer.err
+    assert len(read_csv(tmp_path / "a.csv")) == 8
+
+
+@pytest.mark.parametrize("verb", ["score", "encode", "reconstruct", "evaluate"])
+def test_strict_refuses_and_lists_all_cells(strange, likely, tmp_path, verb):
+    output = tmp_path / ("a.json" if verb == "evaluate" else "a.csv")
+    assert likely(verb, "모델", strange, "-o", output, "--strict").line.endswith("leave --strict (strict=True) out")
+    answer = likely(verb, "모델", strange, "-o", output, "--strict", "--drop", "extra")
+    assert answer.code == 2
+    assert not output.exists()
+    for told in (
+        "3 cells differ from what was there at fit: row 1, column",
+        "row 3, column \"b\": found 'soso', expected a number",
+        "found 9, expected 7",
+    ):
+        assert told in answer.line
+
+
+def test_evaluate_leaves_out_rows_without_an_answer_or_a_label(table, likely, tmp_path):
+    generator = np.random.default_rng(5)
+    rows = [["번호", "키", "b", "c", "d", "언제나", "병"]]
+    rows += [[str(i), *(f"{each:.4f}" for each in generator.normal(3, 2, 4)), "7", "예"] for i in range(60)]
+    rows[3][1], rows[9][6] = "", ""
+    (tmp_path / "new.csv").write_text("\n".join(map(",".join, rows)), "utf-8")
+    answer = likely("evaluate", "모델", tmp_path / "new.csv", "-o", tmp_path / "e.json")
+    assert answer.code == 0, answer.err
+    assert "2 of 60 rows are left out: they lack values that the model cannot do without, or a label" in " ".join(
+        answer.out.split()
+    )
+
+
+def test_labels_that_are_empty_stop_no_score(table, likely, tmp_path):
+    lines = (table / "표.csv").read_text("utf-8").splitlines()[:9]
+    for n_empty, expected in ((8, None), (3, ["", "", ""])):
+        rows = [line.rsplit(",", 1) for line in lines]
+        (tmp_path / "new.csv").write_text(
+            "\n".join(f"{row[0]},{'' if 0 < i <= n_empty else row[1]}" for i, row in enumerate(rows)), "utf-8"
+        )
+        assert likely("encode", "모델", tmp_path / "new.csv", "-o", tmp_path / "e.csv", "--overwrite").code == 0
+        found = read_csv(tmp_path / "e.csv")
+        assert len(found) == 8
+        assert ("label" in found[0]) == (expected is not None)
+        if expected is not None:
+            assert [line["label"] for line in found][:3] == expected
