@@ -347,12 +347,12 @@ def test_a_condition_may_be_an_image_and_tell_the_other_half():
     ("ask", "error", "told"),
     [
         (lambda f, X: likely.interpolate(f, X[:2], X[3]), DataError, "found 2 rows, expected one"),
-        (lambda f, X: likely.interpolate(f, X[0], X[3], 1), UserError, "n_steps=1"),
+        (lambda f, X: likely.interpolate(f, X[0], X[3], 1), UserError, "n_steps must be"),
         (lambda f, X: likely.interpolate(f, X[0], X[3], way="round"), UserError, "'straight' or 'great circle'"),
         (lambda f, X: likely.interpolate(f, X[0], X[3], condition="a"), Unsupported, "takes none"),
         (lambda f, X: likely.traverse(f, X[0], 2, rows=X), UserError, "no unit 2: its 2 values"),
         (lambda f, X: likely.traverse(f, X[0]), UserError, "give some of its rows as `rows`"),
-        (lambda f, X: likely.manifold(f, 0, rows=X), UserError, "n=0"),
+        (lambda f, X: likely.manifold(f, 0, rows=X), UserError, "n must be"),
         (lambda f, X: likely.relabel(f, X), Unsupported, "fitted without labels"),
     ],
 )

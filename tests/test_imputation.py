@@ -272,6 +272,6 @@ def test_who_cannot_draw_names_those_that_do():
     with pytest.raises(Unsupported, match="vae"):
         fitted.draw_restorations(data)
     fitted = likely.fit("vae", data, train=config, calibrate="none")
-    with pytest.raises(UserError, match="2 draws or more"):
+    with pytest.raises(UserError, match="n_samples must be a whole number, 2 or more"):
         fitted.restoration_spread(data, 1)
     np.testing.assert_array_equal(fitted.restore(data), data)

@@ -258,7 +258,7 @@ def test_no_clock_has_a_say_in_the_precision(monkeypatch):
     ("arguments", "named"),
     [
         ({"epochs": 1, "time_limit": 1}, "exclude each other"),
-        ({"epochs": 0}, "epochs must be positive, got 0"),
+        ({"epochs": 0}, "epochs must be a number above 0, got 0"),
         ({"time_limit": -1}, "time_limit"),
         ({"batch_size": 0}, "batch_size"),
         ({"learning_rate": math.nan}, "learning_rate"),
