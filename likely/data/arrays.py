@@ -156,6 +156,9 @@ def read_npz(path: Path, name: str, label: str | None = None) -> ArraySource:
     arrays = _load(path, name)
     if isinstance(arrays, np.ndarray):
         raise DataError(f"{name} is a single array; rename it to {path.stem}.npy")
+    if "format" in arrays and arrays.keys() & {"indptr", "row", "offsets"}:
+        mend = "save it as numpy.savez(path, X=scipy.sparse.load_npz(path).toarray())"
+        raise DataError(f"{name} holds a sparse matrix of scipy, expected plain numbers; {mend}")
     if label is not None and label not in arrays:
         raise DataError(f"{name} holds no array {label!r} for labels; it holds {', '.join(arrays)}")
     by_lower = {key.lower(): key for key in arrays}

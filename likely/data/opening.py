@@ -17,6 +17,7 @@ from likely.data.arrays import ArraySource, digits, read_npy, read_npz
 from likely.data.endings import INSTEAD, is_table
 from likely.data.folders import is_image_name
 from likely.data.source import Source
+from likely.data.tensors import tensor_to_array
 from likely.errors import DataError, printable
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def _opened(data: Any, options: dict[str, Any], max_pixels: int, like: "Reading 
     # Only where torch is loaded already can the caller have a tensor.
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(data, torch.Tensor):
-        return _with(lambda: ArraySource(_tensor_to_array(data), name="tensor"), "a tensor", options)
+        return _with(lambda: ArraySource(tensor_to_array(data), name="tensor"), "a tensor", options)
     return _open_frame(data, options, like)
 
 
@@ -125,14 +126,6 @@ def _with(build: Callable[..., Source], what: str, options: dict[str, Any], *kno
             takes = f"it takes {', '.join(known)}" if known else "it takes no such option"
             raise DataError(f"the option {name} does not apply to {what}; {takes}: leave {name} out")
     return build(**options)
-
-
-def _tensor_to_array(tensor: Any) -> np.ndarray:
-    import torch
-
-    tensor = tensor.detach().cpu()
-    array: np.ndarray = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
-    return array
 
 
 def _open_path(text: str, options: dict[str, Any], max_pixels: int, like: "Reading | None") -> Source:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import narwhals as nw
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,6 +18,7 @@ from likely.data import endings
 from likely.data.arrays import checked_labels
 from likely.data.delimited import Delimited, duplicates_text, open_delimited
 from likely.data.encoding_guess import NAMES
+from likely.data.frames import read_frame
 from likely.data.inferred_reading import infer_reading
 from likely.data.json_lines import read_json_lines
 from likely.data.reading import Reading, blanked, retyped, typed_table
@@ -200,36 +200,8 @@ def frame_source(
     like = _with_missing(like, missing)
     if isinstance(data, pa.Table):
         return _typed_source(data, like, "table", label, drop, "pyarrow")
-    try:
-        frame = nw.from_native(data, eager_only=True)
-        table = frame.to_arrow()
-    except TypeError as error:
-        raise _unknown_data(data, error) from None
-    except (nw.exceptions.DuplicateError, ValueError) as error:
-        raise _unreadable_frame(error) from None
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-        mend = "make the column one type, all numbers or all text, or drop it (drop=[...])"
-        raise DataError(f"DataFrame: {'; '.join(map(str, error.args))}; {mend}") from None
-    return _typed_source(table, like, "DataFrame", label, drop, frame.implementation.value)
-
-
-def _unknown_data(data: Any, error: TypeError) -> DataError:
-    kind = type(data).__name__
-    if "Lazy" in kind:
-        return DataError(f"found a {kind}, expected rows that are there; call .collect() on it first")
-    expected = "a numpy array, torch tensor, DataFrame, pyarrow.Table, path or built-in name"
-    if isinstance(error, pa.ArrowTypeError):
-        return DataError(f"DataFrame: {'; '.join(map(str, error.args))}; make the column one type or drop it")
-    return DataError(f"found data of type {kind}, expected {expected}; lists become arrays with numpy.asarray(data)")
-
-
-def _unreadable_frame(error: Exception) -> DataError:
-    text = " ".join(str(error).split())
-    twice = re.findall(r"'([^']*)' \d+ times", text)
-    if twice:
-        return DataError(f"DataFrame: {duplicates_text(twice)}")
-    mend = "make each column one type, all numbers or all text, or drop it (drop=[...])"
-    return DataError(f"DataFrame cannot be read ({text}); {mend}")
+    table, library = read_frame(data)
+    return _typed_source(table, like, "DataFrame", label, drop, library)
 
 
 def _read_parquet(path: Path, name: str) -> pa.Table:

@@ -160,6 +160,8 @@ def _encode_categories(
 def _like_fit(column: Column, values: pa.ChunkedArray) -> pa.ChunkedArray:
     """Values that say the same as the categories of fit in another type: 1 and "True" for true, 2.0 for 2."""
     kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
+    if column.dtype == "str" and not is_text(kind):
+        return _by_meaning(column, as_text(values))
     if column.dtype == "str" or not (is_text(kind) or pa.types.is_floating(kind) or pa.types.is_integer(kind)):
         return values
     text = as_text(values)
@@ -169,6 +171,15 @@ def _like_fit(column: Column, values: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_floating(kind) and np.dtype(column.dtype).kind in "iu":
         return pc.replace_substring_regex(text, r"\.0$", "")
     return values
+
+
+def _by_meaning(column: Column, text: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Numbers, true and false as the categories of text that say the same: 1 for "1.0", true for "True"."""
+    known = column.categories if column.constant is None else (str(column.constant),)
+    same = {each: each for each in known}
+    for each in known:
+        same.setdefault(each.lower() if each.lower() in ("true", "false") else f"{number_of(each):g}", each)
+    return pa.chunked_array([[same.get(str(each), each) for each in text.to_pylist()]], pa.string())
 
 
 def decode_table(columns: Sequence[Column], values: np.ndarray, draws: bool) -> pa.Table:
