@@ -144,7 +144,7 @@ CORPUS = {
         ["rihgt.npy", "did you mean right.npy"],
     ),
     "misspelt name": (lambda t: "digit", ["did you mean digits"]),
-    "unknown kind": (lambda t: _write(t / "a.txt", b"x"), ["a.txt", ".csv"]),
+    "unknown kind": (lambda t: _write(t / "a.docx", b"x"), ["a.docx", ".csv"]),
     "pickle by name": (lambda t: _write(t / "a.pkl", b"x"), ["a.pkl", "pickle", "numpy.savez"]),
     "pickle as npy": (lambda t: _write(t / "a.npy", pickle.dumps(Bomb())), ["a.npy", "pickle"]),
     "empty npy": (lambda t: _write(t / "a.npy", b""), ["a.npy", "damaged"]),
