@@ -7,15 +7,14 @@ from typing import Any
 from likely.errors import UserError
 
 
-def whole(name: str, value: Any, least: int, most: int | None = None) -> int:
+def whole(name: str, value: Any, least: int) -> int:
     """A whole number from `least` on.
 
     Raises:
         UserError: naming the argument, and what is expected.
     """
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least or (most and value > most):
-        expected = f"a whole number, {least} or more" if most is None else f"a whole number from {least} to {most}"
-        raise UserError(f"{name} must be {expected}, got {value!r}")
+    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least:
+        raise UserError(f"{name} must be a whole number, {least} or more, got {value!r}")
     return int(value)
 
 

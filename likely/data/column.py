@@ -7,6 +7,7 @@ import numpy as np
 
 from likely.data.standard import in_units, standardized
 
+MAX_COLUMNS = 100_000
 MAX_CATEGORIES = 1_000
 MAX_CATEGORY_LETTERS = 1_000
 MAX_NEW_SHARE = 0.01

@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv
 
+from likely.data.column import MAX_COLUMNS
 from likely.data.encodings import Text, decoded, read_text
 from likely.data.endings import has_tabs
 from likely.data.unpacking import unpacked
@@ -149,6 +150,8 @@ def as_delimited(text: Text, name: str) -> Delimited:
     except csv.Error as error:
         raise DataError(f"{name}, line 1: the header cannot be read ({error}); mend it or save it again") from None
     check_header(header, name)
+    if len(header) > MAX_COLUMNS:
+        raise DataError(f"{name}: found {len(header):,} columns, expected at most {MAX_COLUMNS:,}; leave some out")
     return Delimited(name, text, delimiter, tuple(header), n_before)
 
 

@@ -11,11 +11,11 @@ import pyarrow.compute as pc
 from likely.contract import Shape
 from likely.data.aside import Aside, set_aside
 from likely.data.checks import Place, check_finite
-from likely.data.column import Column
+from likely.data.column import MAX_COLUMNS, Column
 from likely.data.description import far_in_words
 from likely.data.extremes import Others, find_far
 from likely.data.schema import Schema
-from likely.data.schema_json import MAX_CLASSES, MAX_COLUMNS
+from likely.data.schema_json import MAX_CLASSES
 from likely.data.source import Rows, Source
 from likely.data.statistics import Statistics
 from likely.data.tabular import as_numbers, as_text, is_number, is_text, listed
@@ -148,6 +148,9 @@ def _array_schema(source: Source, ids: np.ndarray, domain: str | None) -> Schema
     if len(row_shape) == 1:
         far = find_far(statistics, lambda: (_as_float64(rows) for _, rows in source.blocks(ids)))
     _check_scales(statistics, far, source, [f"column {i}" for i in range(len(statistics.low))])
+    if len(row_shape) == 1 and len(statistics.low) > MAX_COLUMNS:
+        found = f"{source.name}: found {len(statistics.low):,} columns, expected at most {MAX_COLUMNS:,}"
+        raise DataError(f"{found}; leave some out, or reshape rows to (height, width)")
     if len(row_shape) == 1:
         names = [f"x{i}" for i in range(len(statistics.low))]
         return dataclasses.replace(schema, columns=_numeric_columns(names, statistics, far, [dtype.name] * len(names)))

@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 
 from likely.data.aside import Aside
-from likely.data.column import MAX_CATEGORIES, MAX_CATEGORY_LETTERS, Column, Far
+from likely.data.column import MAX_CATEGORIES, MAX_CATEGORY_LETTERS, MAX_COLUMNS, Column, Far
 from likely.data.marks import UNITS, Marks
 from likely.data.reading import Cells, Reading
 from likely.errors import ModelFileError
 
-MAX_COLUMNS = 100_000
 MAX_CLASSES = 10_000
 MAX_ROW_VALUES = 2**28
 _MAX_LETTERS = 10_000

@@ -177,6 +177,12 @@ INFER_CORPUS = {
 }
 
 
+def test_too_many_columns_are_refused_before_they_are_read(tmp_path):
+    (tmp_path / "wide.csv").write_text(",".join(f"c{i}" for i in range(100_001)) + "\n")
+    _assert_refused(lambda: open_source(tmp_path / "wide.csv"), ["100,001 columns", "at most 100,000"])
+    _assert_refused(lambda: infer_schema(open_source(np.random.default_rng(0).normal(size=(2, 100_001)))), ["100,001"])
+
+
 @pytest.mark.parametrize("name", INFER_CORPUS)
 def test_nothing_can_be_learned_from(name):
     columns, words = INFER_CORPUS[name]
