@@ -41,7 +41,13 @@ from likely.corruptions import Corruption
 from likely.corruptions import Operator as DrawnOperator
 from likely.data import Rows, Schema, Source, open_source
 from likely.data.learned import Learned
-from likely.data.remains import completed_rows, read_remains, restored_to_rows, spread_to_rows
+from likely.data.remains import (
+    completed_rows,
+    read_remains,
+    reconstructed_rows,
+    restored_to_rows,
+    spread_to_rows,
+)
 from likely.data.subset import Subset
 from likely.data.tabular import lacking_columns, listed
 from likely.data.unseen import Refusal, Told, Unseen
@@ -51,7 +57,7 @@ from likely.rng import restart, stream, torch_draws, uniform
 from likely.tasks import Calibration, Measure, how_estimated, log_density, measure_of, surprise
 from likely.tasks.gaps import MAX_KEPT, Gaps, Usual
 from likely.tasks.noise import enough_noise, noise_of, noise_rows, usual_samples
-from likely.tasks.restoration import channels_left, draw_restorations, restore
+from likely.tasks.restoration import channels_left, draw_restorations, only_fills, restore
 from likely.training import History
 
 CHUNK_VALUES = 2_000_000
@@ -436,9 +442,11 @@ class Fitted:
     def reconstruct(self, rows: Any, *, condition: Any = None, strict: bool = False) -> Rows:
         """Each row through the code and back, in the caller's units; means, so not rounded.
 
-        What was not there at fit is met as by `encode`.
+        Of a table what the model does not see comes back as it is: labels, identifiers, constant columns. What was not
+        there at fit is met as by `encode`.
         """
-        return self.schema.to_rows(self.see_again(rows, condition=condition, strict=strict), draws=False)
+        source = self._open(rows)
+        return reconstructed_rows(self.schema, self.see_again(source, condition=condition, strict=strict), source)
 
     def sample(
         self,
@@ -469,7 +477,11 @@ class Fitted:
     def restore(
         self, y: Any, operator: Operator | Corruption | None = None, *, condition: Any = None, strict: bool = False
     ) -> Rows:
-        """What rows were before something happened to them, in the caller's units; means, so not rounded.
+        """What rows were before something happened to them, in the caller's units: means.
+
+        What is missing is filled in by what the column can hold: whole numbers where all were whole, multiples of their
+        step, inside their range. All that is there in such rows stays as it is, to the last digit. A table comes back
+        in the library that it came in, with its index, its types, and the columns that the model does not see.
 
         Args:
             y: what is left of rows, in their units: noise may leave their range, NaN (null) is what is missing,
@@ -490,16 +502,17 @@ class Fitted:
         model = self.capable(Restorer, "restore")
         channels = channels_left(model, operator)
         source = self._checked(y, strict, channels)
-        pieces = []
+        pieces, only_gaps = list[Tensor](), list[Tensor]()
         with self._answering():
             for ids, left, given in self._remains(source, condition, channels):
                 own = operator.rows(slice(ids[0], ids[-1] + 1)) if isinstance(operator, DrawnOperator) else operator
                 with self._naming_gaps(ids):
                     pieces.append(restore(model, left, own, given).cpu())
-        restored = _joined(pieces, source)
-        if isinstance(model, DrawsMissing):
-            return completed_rows(self.schema, restored, source, draws=False)
-        return restored_to_rows(self.schema, restored)
+                only_gaps.append(only_fills(model, left, own).cpu())
+        restored, filled = _joined(pieces, source), torch.cat(only_gaps).numpy()
+        if self.schema.kind != "table" and not filled.any():
+            return restored_to_rows(self.schema, restored)
+        return completed_rows(self.schema, restored, source, draws=False, only_gaps=filled)
 
     def draw_restorations(
         self, y: Any, n_samples: int = 10, *, condition: Any = None, seed: int = 0, strict: bool = False
@@ -545,7 +558,7 @@ class Fitted:
         arguments.whole("n_samples", n_samples, 2)
         source = self._checked(y)
         pieces = [draws.double().std(0).cpu() for draws in self._drawn(source, n_samples, condition, seed)]
-        return spread_to_rows(self.schema, _joined(pieces, source))
+        return spread_to_rows(self.schema, _joined(pieces, source), source)
 
     # The same, as the model sees it: what evaluation compares.
 

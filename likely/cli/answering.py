@@ -164,7 +164,7 @@ def reconstruct(
     opening: Opening = Opening(),
 ) -> None:
     """Write each row as it comes back through the code."""
-    from likely.cli.outputs import places_of, write_rows
+    from likely.cli.outputs import labels_of, places_of, write_rows
     from likely.cli.watched import watched
     from likely.reopening import open_like
 
@@ -174,7 +174,7 @@ def reconstruct(
     rows = open_like(fitted, source, **opening.options())
     with watched(rows, f"reconstructing {source}") as shown:
         again = fitted.reconstruct(shown, strict=strict)
-    write_rows(target, again, fitted.schema, places_of(rows).get("place"))
+    write_rows(target, again, fitted.schema, places_of(rows).get("place"), labels_of(rows, target), rows.given)
     print(f"Reconstructions of {len(rows):,} rows (means, in the units of the data) are in {clean(output)}")
 
 

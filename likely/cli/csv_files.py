@@ -4,7 +4,7 @@ import codecs
 import csv
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -24,31 +24,41 @@ class Dialect:
     """How a CSV file is written."""
 
     delimiter: str = ","
-    line_end: str = "\n"
-    encoding: str = "utf-8"
-    mark: bool = True
-    """Whether a byte-order mark says that it is UTF-8, without which Excel takes it for something else."""
+    encoding: str = "utf-8-sig"
+    """As Python calls it; the mark in front tells Excel that it is UTF-8."""
+    harmless: bool = True
+    """Whether text that a spreadsheet would run as a formula gets an apostrophe in front. Not in a person's own table,
+    which comes back as it was."""
 
 
-def write_csv(file: BinaryIO, columns: Columns, *, harmless: bool, dialect: Dialect = Dialect()) -> None:
+def write_csv(
+    file: BinaryIO, columns: Columns, dialect: Dialect = Dialect(), names: Sequence[str] | None = None
+) -> None:
     """Writes named columns.
 
     Args:
         file: open for writing.
         columns: of one length.
-        harmless: whether text that a spreadsheet would run as a formula gets an apostrophe in front. Not for a
-            person's own table, which comes back as it was.
-        dialect: how.
+        dialect: how; text that the encoding cannot hold makes all of it UTF-8.
+        names: the header, where it is another than the names.
     """
-    if dialect.mark and dialect.encoding == "utf-8":
-        file.write(codecs.BOM_UTF8)
-    lines = _Lines()
+    try:
+        _write(file, columns, dialect, names or list(columns))
+    except UnicodeEncodeError:
+        file.seek(0)
+        file.truncate()
+        _write(file, columns, replace(dialect, encoding="utf-8-sig"), names or list(columns), "backslashreplace")
+
+
+def _write(file: BinaryIO, columns: Columns, dialect: Dialect, names: Sequence[str], errors: str = "strict") -> None:
+    lines, encoder = _Lines(), codecs.getincrementalencoder(dialect.encoding)(errors)
     writer = csv.writer(lines, delimiter=dialect.delimiter, lineterminator="\r\n")
-    writer.writerow([_cell(name, harmless) for name in columns])
+    writer.writerow([_cell(name, dialect.harmless) for name in names])
     for block in blocks(columns):
-        writer.writerows(zip(*([_cell(each, harmless) for each in values] for values in block), strict=True))
-        _flush(lines, file, dialect)
-    _flush(lines, file, dialect)
+        cells = ([_cell(each, dialect.harmless) for each in values] for values in block)
+        writer.writerows(zip(*cells, strict=True))
+        file.write(encoder.encode(lines.taken()))
+    file.write(encoder.encode(lines.taken(), final=True))
 
 
 class _Lines:
@@ -63,11 +73,11 @@ class _Lines:
     def write(self, row: str) -> None:
         self.rows.append(row[:-2])
 
-
-def _flush(lines: _Lines, file: BinaryIO, dialect: Dialect) -> None:
-    text = "".join(row + dialect.line_end for row in lines.rows)
-    file.write(text.encode(dialect.encoding, "backslashreplace"))
-    lines.rows.clear()
+    def taken(self) -> str:
+        """The rows since the last time, each with the line feed that ends it."""
+        text = "".join(f"{row}\n" for row in self.rows)
+        self.rows.clear()
+        return text
 
 
 def blocks(columns: Columns, size: int = BLOCK_ROWS) -> Iterator[list[list[Any]]]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from likely.cli.targets import Target
     from likely.contract import Model
     from likely.corruptions import Corruption
-    from likely.data import Schema
+    from likely.data import Schema, Source
     from likely.fitted import Fitted
 
 
@@ -32,7 +32,7 @@ def draw_restorations(
 ) -> None:
     """Writes n whole versions of the rows, or where n is None their means; and how uncertain what was filled in is."""
     from likely.cli.answering import target_of
-    from likely.cli.outputs import kinds_of, places_of, takes_pictures, write_rows
+    from likely.cli.outputs import kinds_of, labels_of, takes_pictures, write_rows
     from likely.cli.watched import watched
     from likely.contract import DrawsMissing
     from likely.corruptions import Erasing
@@ -49,10 +49,16 @@ def draw_restorations(
     rows = open_like(fitted, source, **opening.options())
     with watched(rows, f"restoring {source}") as shown:
         if n is None:
-            write_rows(target, fitted.restore(shown, strict=strict), fitted.schema)
+            write_rows(
+                target,
+                fitted.restore(shown, strict=strict),
+                fitted.schema,
+                labels=labels_of(rows, target),
+                given=rows.given,
+            )
         else:
             draws = fitted.draw_restorations(shown, n, seed=seed, strict=strict)
-            _write_draws(target, draws, fitted.schema, places_of(rows))
+            _write_draws(target, draws, fitted.schema, rows)
     what = restored_rows(fitted.model) if n is None else f"rows, drawn {n} times over,"
     told = [f"{len(rows):,} {what} are in {clean(output)}"]
     if spread is not None:
@@ -69,36 +75,32 @@ def restored_rows(model: "Model") -> str:
     return f"restored rows ({'a draw each' if isinstance(model, Sequential) else 'means'}, in the units of the data)"
 
 
-def _write_draws(target: "Target", draws: list[Any], schema: "Schema", places: dict[str, Any]) -> None:
+def _write_draws(target: "Target", draws: list[Any], schema: "Schema", source: "Source") -> None:
     """One long table that names draw and row of each line, an array (draws, rows, ...), or a folder of images."""
-    from likely.cli.outputs import TABLES, columns_of, write_columns, write_pictures
+    from likely.cli.outputs import TABLES, places_of, write_columns, write_pictures
 
+    numbers = np.repeat(np.arange(1, len(draws) + 1), len(source))
     if not target.suffix:
-        n_rows = len(np.asarray(draws[0]))
-        named = {name: np.tile(np.asarray(values), len(draws)) for name, values in places.items()}
-        columns = {"draw": np.repeat(np.arange(1, len(draws) + 1), n_rows), **named}
-        write_pictures(target, np.concatenate([np.asarray(draw) for draw in draws]), schema, columns)
-        return
-    if target.suffix not in TABLES:
+        named = {name: np.tile(np.asarray(values), len(draws)) for name, values in places_of(source).items()}
+        rows = np.concatenate([np.asarray(draw) for draw in draws])
+        write_pictures(target, rows, schema, {"draw": numbers, **named})
+    elif target.suffix not in TABLES:
         write_columns(target, {"X": np.stack([np.asarray(draw) for draw in draws])})
-        return
-    each = [columns_of(draw, schema) for draw in draws]
-    n_rows = len(next(iter(each[0].values())))
-    names = list(each[0])
-    long: dict[str, Any] = {
-        unused("draw", names): np.repeat(np.arange(1, len(draws) + 1), n_rows),
-        unused("row", names): np.tile(np.arange(n_rows), len(draws)),
-    }
-    columns = {name: _one_below_another([draw[name] for draw in each]) for name in names}
-    write_columns(target, long | columns, harmless=False)
+    else:
+        _write_long(target, draws, schema, source, numbers)
 
 
-def _one_below_another(columns: list[Any]) -> Any:
+def _write_long(target: "Target", draws: list[Any], schema: "Schema", source: "Source", numbers: np.ndarray) -> None:
     import pyarrow
 
-    if isinstance(columns[0], np.ndarray):
-        return np.concatenate(columns)
-    return pyarrow.chunked_array([chunk for column in columns for chunk in column.chunks], columns[0].type)
+    from likely.cli.outputs import as_written, columns_of, write_table
+
+    tables = [pyarrow.table(columns_of(draw, schema)) for draw in draws]
+    written = [as_written(target, table, source.given) for table in tables]
+    long = pyarrow.concat_tables([table for table, _ in written])
+    names = long.column_names
+    long = long.add_column(0, unused("row", names), [np.tile(np.arange(len(source)), len(draws))])
+    write_table(target, long.add_column(0, unused("draw", names), [numbers]), written[0][1])
 
 
 def unused(name: str, taken: Collection[str]) -> str:

@@ -1,16 +1,20 @@
 """Answers as files: written whole or not at all, of the kind that the name's ending says."""
 
+import codecs
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from likely.cli.csv_files import BLOCK_ROWS, Columns, write_csv
+from likely.cli.csv_files import BLOCK_ROWS, Columns, Dialect, write_csv
 from likely.files import create
 
 if TYPE_CHECKING:
+    import pyarrow
+
     from likely.cli.targets import Target
     from likely.data import Rows, Schema, Source
+    from likely.data.given import Given
 
 ARRAYS, TABLES = (".npy", ".npz"), (".csv", ".parquet")
 
@@ -33,6 +37,7 @@ def write_rows(
     schema: "Schema",
     places: Sequence[str] | None = None,
     labels: tuple[str, np.ndarray] | None = None,
+    given: "Given | None" = None,
 ) -> None:
     """Writes rows, raw as the caller has them, to a file or as a folder of PNG files.
 
@@ -42,9 +47,15 @@ def write_rows(
         schema: what they are.
         places: of each; they stand in index.csv of a folder.
         labels: their name and one for each row; a column of tables and of index.csv, the array y of .npz.
+        given: the table that they came from, whose text, delimiter and encoding a .csv keeps.
     """
-    if target.suffix in TABLES:
-        write_columns(target, columns_of(rows, schema) | dict([labels] if labels else []), harmless=False)
+    if target.suffix in TABLES and not isinstance(rows, np.ndarray):
+        table = table_of(rows)
+        for name, values in [labels] if labels else []:
+            table = table.append_column(name, [values])
+        write_table(target, *as_written(target, table, given))
+    elif target.suffix in TABLES:
+        write_columns(target, columns_of(rows, schema) | dict([labels] if labels else []))
     elif target.suffix:
         write_columns(target, {"X": np.asarray(rows)} | ({"y": labels[1]} if labels else {}))
     else:
@@ -58,20 +69,42 @@ def write_strip(target: "Target", rows: np.ndarray, schema: "Schema") -> None:
     target.write(picture(np.concatenate(list(np.asarray(rows)), width), schema))
 
 
-def write_columns(target: "Target", columns: Columns, *, harmless: bool = True) -> None:
+def as_written(target: "Target", table: "pyarrow.Table", given: "Given | None") -> "tuple[pyarrow.Table, Dialect]":
+    """A person's own table as a file has it, and how that is written.
+
+    In a .csv that came from a text file what has not changed stands as it stood there; cells are as they are, formulas
+    too. The names of its columns need not differ.
+    """
+    if target.suffix != ".csv" or given is None or given.cells is None or given.reading is None:
+        return table, Dialect(harmless=False)
+    encoding = given.reading.encoding
+    is_utf8 = codecs.lookup(encoding).name in ("utf-8", "utf-8-sig", "ascii")
+    dialect = Dialect(given.reading.delimiter, "utf-8-sig" if is_utf8 else encoding, harmless=False)
+    return given.as_text(table), dialect
+
+
+def write_table(target: "Target", table: "pyarrow.Table", dialect: Dialect) -> None:
+    """Writes a table, some rows at a time, to .csv or .parquet."""
+    with target.file() as file:
+        if target.suffix == ".csv":
+            write_csv(file, {str(i): values for i, values in enumerate(table.columns)}, dialect, table.column_names)
+        else:
+            _write_parquet(file, table)
+
+
+def write_columns(target: "Target", columns: Columns) -> None:
     """Writes named columns of equal length, some rows at a time: .csv, .parquet, .npz, or the first as .npy.
 
-    Args:
-        target: where to.
-        columns: by name.
-        harmless: whether text in .csv that a spreadsheet would run as a formula gets an apostrophe in front.
+    Text in .csv that a spreadsheet would run as a formula gets an apostrophe in front.
     """
     with target.file() as file:
         match target.suffix:
             case ".csv":
-                write_csv(file, columns, harmless=harmless)
+                write_csv(file, columns)
             case ".parquet":
-                _write_parquet(file, columns)
+                import pyarrow
+
+                _write_parquet(file, pyarrow.table({name: _as_arrow(values) for name, values in columns.items()}))
             case ".npy":
                 np.save(file, next(iter(columns.values())), allow_pickle=False)
             case _:
@@ -95,24 +128,33 @@ def places_of(source: "Source") -> dict[str, Any]:
     return {"row": numbers, "place": [source.place(i) for i in range(len(source))]}
 
 
+def labels_of(source: "Source", target: "Target") -> tuple[str, np.ndarray] | None:
+    """The labels of rows that come back as an .npz file, as they came in one; tables have theirs in a column."""
+    return ("y", source.labels) if target.suffix == ".npz" and source.labels is not None else None
+
+
 def columns_of(rows: Any, schema: "Schema") -> dict[str, Any]:
     """Rows of a table or of features, by the name of the column."""
     if isinstance(rows, np.ndarray):
         return {column.name: rows[:, i] for i, column in enumerate(schema.columns)} or {
             f"x{i}": rows[:, i] for i in range(rows.shape[1])
         }
+    table = table_of(rows)
+    return dict(zip(table.column_names, table.columns, strict=True))
+
+
+def table_of(rows: Any) -> "pyarrow.Table":
+    """A DataFrame of any library as a pyarrow.Table; one that is such a table as it is."""
     import narwhals as nw
-
-    table = nw.from_native(rows, eager_only=True).to_arrow()
-    return {name: table.column(name) for name in table.column_names}
-
-
-def _write_parquet(file: BinaryIO, columns: Columns) -> None:
-    """In groups of rows, each of which a reader holds by itself."""
     import pyarrow
+
+    return rows if isinstance(rows, pyarrow.Table) else nw.from_native(rows, eager_only=True).to_arrow()
+
+
+def _write_parquet(file: BinaryIO, table: "pyarrow.Table") -> None:
+    """In groups of rows, each of which a reader holds by itself."""
     import pyarrow.parquet
 
-    table = pyarrow.table({name: _as_arrow(values) for name, values in columns.items()})
     with pyarrow.parquet.ParquetWriter(file, table.schema) as writer:
         writer.write_table(table, row_group_size=8 * BLOCK_ROWS)
 
@@ -146,7 +188,7 @@ def write_pictures(target: "Target", rows: np.ndarray, schema: "Schema", columns
         if columns:
             with open(directory / "index.csv", "xb") as file:
                 of_answered = {name: [values[i] for i in answered] for name, values in columns.items()}
-                write_csv(file, {"file": [names[i] for i in answered], **of_answered}, harmless=True)
+                write_csv(file, {"file": [names[i] for i in answered], **of_answered})
 
 
 def picture(row: np.ndarray, schema: "Schema") -> bytes:

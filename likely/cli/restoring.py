@@ -129,7 +129,7 @@ def _parsed(text: str) -> "Corruption":
 def _restore_rows(
     fitted: "Fitted", source: str, target: "Target", operator: "Corruption | None", opening: Opening, strict: bool
 ) -> int:
-    from likely.cli.outputs import kinds_of, places_of, takes_pictures, write_rows
+    from likely.cli.outputs import kinds_of, labels_of, places_of, takes_pictures, write_rows
     from likely.cli.watched import watched
     from likely.reopening import open_like
 
@@ -137,5 +137,5 @@ def _restore_rows(
     rows = open_like(fitted, source, **opening.options())
     with watched(rows, f"restoring {source}") as shown:
         restored = fitted.restore(shown, operator, strict=strict)
-    write_rows(target, restored, fitted.schema, places_of(rows).get("place"))
+    write_rows(target, restored, fitted.schema, places_of(rows).get("place"), labels_of(rows, target), rows.given)
     return len(rows)

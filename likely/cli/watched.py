@@ -2,12 +2,16 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from likely.cli.screen import progress
 from likely.data import Rows, Source
 from likely.data.source import Expected
+
+if TYPE_CHECKING:
+    from likely.data.given import Given
 
 
 class Watched(Source):
@@ -20,6 +24,11 @@ class Watched(Source):
         self.labels, self.parts, self.skipped = source.labels, source.parts, source.skipped
         self.groups, self.augmentation = source.groups, source.augmentation
         self.reading, self.notes = source.reading, source.notes
+
+    @property
+    def given(self) -> "Given | None":
+        """As the other source."""
+        return self.source.given
 
     def __len__(self) -> int:
         return len(self.source)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from likely.data.resolution import nearest
 from likely.data.standard import in_units, standardized
 
 MAX_COLUMNS = 100_000
@@ -65,6 +66,12 @@ class Column:
     """Whether there was no value at all, in an array of features, whose columns all have their place."""
     far: Far | None = None
     """What lies far from all other values, which location and scale are of; None where there is nothing."""
+    low: float | None = None
+    """The smallest value that was there, in the column's unit; None for categories."""
+    high: float | None = None
+    """The largest."""
+    step: float = 0.0
+    """What all values were multiples of, such as 0.01 for cents; 0 where there is nothing of the kind."""
 
     @property
     def is_seen(self) -> bool:
@@ -95,6 +102,14 @@ class Column:
     def in_units(self, values: np.ndarray) -> np.ndarray:
         """The inverse of `standardized`."""
         return in_units(values, self.location, self.scale, self.bend)
+
+    def possible(self, values: np.ndarray) -> np.ndarray:
+        """Numbers (n,) as the column can hold them: inside the range that was there, and multiples of its step."""
+        if self.low is not None and self.high is not None:
+            values = values.clip(self.low, self.high)
+        elif self.far is not None:
+            values = values.clip(self.far.low, self.far.high)
+        return nearest(values, max(self.step, float(self.whole)))
 
     @property
     def feature_names(self) -> tuple[str, ...]:

@@ -272,7 +272,7 @@ def _first_of(found: Sequence[str]) -> str:
 def _numeric_columns(
     names: Sequence[str], statistics: Statistics, far: Mapping[int, Others], dtypes: Sequence[str]
 ) -> tuple[Column, ...]:
-    constant, scale = statistics.constant, statistics.scale
+    constant, scale, step = statistics.constant, statistics.scale, statistics.step
     columns = []
     for i, name in enumerate(names):
         column = Column(
@@ -285,6 +285,9 @@ def _numeric_columns(
             whole=bool(statistics.whole[i]),
             dtype=dtypes[i],
             empty=not statistics.count[i],
+            low=float(statistics.low[i]) if statistics.count[i] else None,
+            high=float(statistics.high[i]) if statistics.count[i] else None,
+            step=float(step[i]),
         )
         columns.append(dataclasses.replace(column, **vars(far[i])) if i in far else column)
     return tuple(columns)

@@ -51,7 +51,7 @@ def encode_features(schema: "Schema", rows: np.ndarray, missing_ok: bool, unseen
 def decode_features(schema: "Schema", values: np.ndarray, draws: bool) -> np.ndarray:
     """The inverse of `encode_features`: (n, n_values) to (n, d) float64, constants put back.
 
-    Draws of a column with far values stay between the smallest and the largest of those that were there.
+    Draws of a column are values that it can hold (`Column.possible`).
     """
     rows = np.empty((len(values), len(schema.columns)))
     rows[:, schema.kept_columns] = in_units(values, schema.locations, schema.scales, schema.bends)
@@ -60,8 +60,8 @@ def decode_features(schema: "Schema", values: np.ndarray, draws: bool) -> np.nda
     for i, column in enumerate(schema.columns):
         if column.empty:
             rows[:, i] = np.nan
-        if draws and column.far is not None:
-            rows[:, i] = rows[:, i].clip(column.far.low, column.far.high)
+        elif draws and column.constant is None:
+            rows[:, i] = column.possible(rows[:, i])
     return rows
 
 

@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 
 from likely.data.column import Column
+from likely.data.given import Change, Given
 from likely.data.numeric import note_not_finite
 from likely.data.pixels import channels_first, decode_pixels, placing
 from likely.data.source import Rows, Source
 from likely.data.standard import standardized
-from likely.data.tabular import as_numbers, as_text, decode_table, encode_table, in_frame
+from likely.data.tabular import decode_table, encode_table, in_frame
 from likely.data.unseen import Unseen
 from likely.errors import DataError
 
@@ -94,30 +95,93 @@ def restored_to_rows(schema: "Schema", x: Tensor) -> Any:
     return decode_pixels(schema, (values if values.dtype == torch.float64 else values.float()).numpy(), draws=False)
 
 
-def completed_rows(schema: "Schema", x: Tensor, source: Source, *, draws: bool) -> Any:
+def completed_rows(
+    schema: "Schema", x: Tensor, source: Source, *, draws: bool, only_gaps: np.ndarray | None = None
+) -> Any:
     """Rows whose gaps were filled in, in the caller's terms: what was there is as it was, to the last digit.
+
+    What is filled in is something that the column can hold, of means too: whole where all values were, a multiple of
+    their step, and no smaller or larger than they were.
 
     Args:
         schema: of the rows.
         x: (n, *x_shape), or images (n, c, h, w) of any size.
         source: the same rows with their gaps.
-        draws: whether to round what was filled in to what the columns can hold; means stay floats.
+        draws: whether x are draws; means of pixels stay floats.
+        only_gaps: (n,) whether nothing but gaps was filled in; else all that the model sees was restored. True of all
+            rows where None.
+
+    Returns:
+        Of a table all its columns, also those that the model does not see, as they were handed in (`Given`).
     """
+    only_gaps = np.ones(len(source), bool) if only_gaps is None else only_gaps
     known = source.read(np.arange(len(source)))
     if isinstance(known, pyarrow.Table):
-        filled = decode_table(schema.columns, x.detach().cpu().double().numpy(), draws)
-        columns = [
-            _completed(column, known.column(column.name), filled.column(column.name)) for column in schema.columns
-        ]
-        return in_frame(pyarrow.table(dict(zip(filled.column_names, columns, strict=True))), schema.frame)
-    rows = schema.to_rows(x, draws=True) if draws else restored_to_rows(schema, x)
+        return _handed_back(schema, source, _fills(schema, x, known, only_gaps))
+    rows = schema.to_rows(x, draws=True) if draws or schema.columns else restored_to_rows(schema, x)
     if known.shape != rows.shape or (source.kind == "image" and known.dtype.kind != "f"):
         return rows  # files of images, whose transparent pixels are missing
-    return np.where(np.isnan(known), rows, known).astype(rows.dtype)
+    gaps = ~np.isfinite(known)
+    if only_gaps.all():
+        return np.where(gaps, rows, known).astype(known.dtype) if gaps.any() else known.copy()
+    whole = ~only_gaps.reshape(-1, *[1] * (known.ndim - 1))
+    return np.where(whole, restored_to_rows(schema, x), np.where(gaps, rows, known))
 
 
-def spread_to_rows(schema: "Schema", spread: Tensor) -> Any:
+def reconstructed_rows(schema: "Schema", x: Tensor, source: Source) -> Any:
+    """Rows with means x (n, *x_shape) for what the model sees, in the caller's terms; all else of a table as it was."""
+    if schema.kind != "table":
+        return schema.to_rows(x, draws=False)
+    return _handed_back(schema, source, _means(schema, x, np.arange(len(source))))
+
+
+def _handed_back(schema: "Schema", source: Source, changes: list[Change]) -> Any:
+    given = source.given
+    if given is None:
+        given = Given(source.read(np.arange(len(source))))
+    rows = given.with_changes(changes)
+    return rows if given.frame is not None else in_frame(rows, schema.frame)
+
+
+def _fills(schema: "Schema", x: Tensor, known: pyarrow.Table, only_gaps: np.ndarray) -> list[Change]:
+    """What stands in the gaps of a table, and in all cells of rows that were restored whole."""
+    filled = decode_table(schema.columns, x.detach().cpu().double().numpy(), True)
+    changes = []
+    for column in schema.columns:
+        gaps = np.ones(len(x), bool)
+        if column.name in known.column_names:
+            gaps = gaps_of(known.column(column.name))
+        rows = np.flatnonzero(gaps if column.constant is not None else gaps & only_gaps)
+        changes.append(Change(column.name, rows, _cells(filled, column, rows)))
+    return changes if only_gaps.all() else [*changes, *_means(schema, x, np.flatnonzero(~only_gaps))]
+
+
+def _means(schema: "Schema", x: Tensor, rows: np.ndarray) -> list[Change]:
+    """What the model gives for these rows of a table, in every column that it sees."""
+    table = decode_table(schema.columns, x.detach().cpu().double().numpy(), False)
+    return [
+        Change(column.name, rows, _cells(table, column, rows), in_own_type=column.kind == "categorical")
+        for column in schema.columns
+        if column.constant is None
+    ]
+
+
+def _cells(table: pyarrow.Table, column: Column, rows: np.ndarray) -> pyarrow.Array:
+    return table.column(column.name).combine_chunks().take(pyarrow.array(rows))
+
+
+def gaps_of(values: pyarrow.ChunkedArray) -> np.ndarray:
+    """Which cells of a column are missing, or infinite, which the model takes for missing: (n,) bool."""
+    missing: np.ndarray = pc.is_null(values, nan_is_null=True).to_numpy()
+    return (
+        missing | pc.is_inf(values).fill_null(False).to_numpy() if pyarrow.types.is_floating(values.type) else missing
+    )
+
+
+def spread_to_rows(schema: "Schema", spread: Tensor, source: Source | None = None) -> Any:
     """Standard deviations of what a model sees (n, *x_shape), in the units of rows; float64, 0 for constants.
+
+    Tables are of the library, and have the index, of what `source` was handed in as.
 
     Raises:
         DataError: if there are categories, which have none.
@@ -137,18 +201,8 @@ def spread_to_rows(schema: "Schema", spread: Tensor) -> Any:
     if schema.kind != "table":
         return wide
     table = {column.name: wide[:, i] for i, column in enumerate(schema.columns)}
-    return in_frame(pyarrow.table(table), schema.frame)
-
-
-def _completed(column: Column, known: pyarrow.ChunkedArray, filled: pyarrow.ChunkedArray) -> Any:
-    if column.constant is not None:
-        return filled
-    if column.kind == "categorical":
-        return pc.coalesce(as_text(known).cast(filled.type), filled)
-    numbers, guesses = as_numbers(known), filled.to_numpy()
-    merged = np.where(np.isnan(numbers), guesses, numbers)
-    # Whole columns stay whole, unless what was there is not.
-    return merged.astype(guesses.dtype) if (merged == merged.astype(guesses.dtype)).all() else merged
+    given = None if source is None else source.given
+    return in_frame(pyarrow.table(table), schema.frame, None if given is None else given.frame)
 
 
 def pixels_to_remains(schema: "Schema", pixels: np.ndarray, channels: int) -> np.ndarray:

@@ -98,6 +98,13 @@ def _share(name: str, value: Any) -> float:
     return float(value)
 
 
+def _not_negative(name: str, value: Any) -> float:
+    number = _number(name, value)
+    if number < 0:
+        raise _fail(name, value, "0 or a number above")
+    return number
+
+
 def _flag(name: str, value: Any) -> bool:
     if type(value) is not bool:
         raise _fail(name, value, "true or false")
@@ -132,6 +139,8 @@ def _column(name: str, value: Any) -> Column:
         raise _fail(f"{name}, field categories", column.categories, "categories if categorical, none if numeric")
     if len(set(column.categories)) < len(column.categories):
         raise _fail(f"{name}, field categories", column.categories, "no category twice")
+    if column.low is not None and column.high is not None and column.low > column.high:
+        raise _fail(f"{name}, fields low and high", (column.low, column.high), "low at most high")
     if column.dtype == "str" and not categorical:
         raise _fail(f"{name}, field dtype", column.dtype, "a type of numbers")
     return column
@@ -159,6 +168,9 @@ _COLUMN: dict[str, Reader] = {
     "far": _far,
     "new_share": _share,
     "empty": _flag,
+    "low": lambda name, value: None if value is None else _number(name, value),
+    "high": lambda name, value: None if value is None else _number(name, value),
+    "step": _not_negative,
 }
 
 _ASIDE: dict[str, Reader] = {
@@ -187,7 +199,7 @@ _READING: dict[str, Reader] = {
     "encoding": _text(40),
 }
 
-_LATER = {"far": None, "new_share": 0.0, "empty": False}
+_LATER = {"far": None, "new_share": 0.0, "empty": False, "low": None, "high": None, "step": 0.0}
 """Fields that files written before them lack, and what they mean by it."""
 
 _SCHEMA: dict[str, Reader] = {

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pyarrow
 
     from likely.data.augmentation import Augmentation
+    from likely.data.given import Given
     from likely.data.reading import Reading
 
 Rows: TypeAlias = "np.ndarray | pyarrow.Table"
@@ -55,6 +56,11 @@ class Source(abc.ABC):
     """What happens to rows that train, in this order; `read` hands them out as they are."""
     row_bytes: int
     """About how much memory a row takes."""
+
+    @property
+    def given(self) -> "Given | None":
+        """The table as it was handed in, columns that no model sees and all; None where the rows are no table."""
+        return None
 
     @abc.abstractmethod
     def __len__(self) -> int: ...

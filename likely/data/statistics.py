@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from likely.data.resolution import Resolution
 from likely.data.rounding import is_exact, is_near, is_single
 from likely.rng import derive
 
@@ -35,6 +36,7 @@ class Statistics:
         """How many values are exactly 0 or 1."""
         self.only_black_and_white = True
         """Whether all values are 0 or 255."""
+        self._resolution = Resolution(n_groups) if n_values else None
         self._kept_share = min(MAX_SAMPLE, MAX_SAMPLED_VALUES // max(1, n_groups)) / n_values if n_values else 0.0
         self._sample: list[np.ndarray] = []
         self._random = np.random.Generator(np.random.Philox(derive("statistics")))
@@ -59,6 +61,8 @@ class Statistics:
         self.only_black_and_white &= bool(((values == 0) | (values == 255) | missing).all())
         self._look_at_digits(values)
         self._keep_some(values)
+        if self._resolution is not None:
+            self._resolution.add(values)
         with np.errstate(over="ignore", invalid="ignore"):
             self._merge(np.where(missing, 0.0, values), ~missing, count)
 
@@ -85,6 +89,11 @@ class Statistics:
         step = max(1, sum(map(len, blocks)) // most)
         values = np.unique(np.concatenate([block[::step] for block in blocks] or [np.empty(0)]))
         return values[~np.isnan(values)]
+
+    @property
+    def step(self) -> np.ndarray:
+        """(g,) what all values of a group are multiples of; 0 where nothing is known."""
+        return np.zeros(len(self.count)) if self._resolution is None else self._resolution.steps(self.count)
 
     def _merge(self, values: np.ndarray, observed: np.ndarray, count: np.ndarray) -> None:
         mean = values.sum(0) / np.maximum(count, 1)

@@ -1,9 +1,14 @@
 """Some rows of a source as a source of their own."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from likely.data.source import Expected, Rows, Source
 from likely.rng import some_of
+
+if TYPE_CHECKING:
+    from likely.data.given import Given
 
 
 class Subset(Source):
@@ -16,6 +21,12 @@ class Subset(Source):
         self.labels = None if source.labels is None else source.labels[ids]
         self.groups = None if source.groups is None else source.groups[ids]
         self.augmentation, self.reading, self.notes = source.augmentation, source.reading, source.notes
+
+    @property
+    def given(self) -> "Given | None":
+        """As `Source.given`."""
+        whole = self.source.given
+        return None if whole is None else whole.take(self.ids)
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -19,6 +19,7 @@ from likely.data.arrays import checked_labels
 from likely.data.delimited import Delimited, duplicates_text, open_delimited
 from likely.data.encoding_guess import NAMES
 from likely.data.frames import read_frame
+from likely.data.given import Given
 from likely.data.inferred_reading import infer_reading
 from likely.data.json_lines import read_json_lines
 from likely.data.reading import Reading, blanked, retyped, typed_table
@@ -46,6 +47,7 @@ class TableSource(Source):
         notes: Sequence[str] = (),
         header: Sequence[str] | None = None,
         labels_may_lack: bool = False,
+        native: Any = None,
     ) -> None:
         """Sets labels and dropped columns aside.
 
@@ -60,6 +62,7 @@ class TableSource(Source):
             notes: what a reader should know of how it was read.
             header: the names of the columns of `original` as they are written in a text file, blanks and all.
             labels_may_lack: whether rows may be without a label, which is then empty text.
+            native: the DataFrame, as its owner has it.
 
         Raises:
             DataError: if column names are not unique, `label` or `drop` names no column, or no column is left.
@@ -67,6 +70,7 @@ class TableSource(Source):
         self.name, self.frame, self.reading, self.notes = name, frame, reading, tuple(notes)
         self.original = table if original is None else original
         self.header = tuple(self.original.column_names if header is None else header)
+        self.native, self._values = native, table
         self._typed = table = _without_index(table)
         _check_names(table.column_names, [*drop, *([] if label is None else [label])], name)
         if label is not None:
@@ -80,7 +84,7 @@ class TableSource(Source):
     def setting_aside(self, label: str | None, drop: Sequence[str], *, labels_may_lack: bool = False) -> "TableSource":
         """The same rows with another label, and other columns left out."""
         return TableSource(
-            self._typed,
+            self._values,
             name=self.name,
             label=label,
             drop=drop,
@@ -90,7 +94,15 @@ class TableSource(Source):
             notes=self.notes,
             header=self.header,
             labels_may_lack=labels_may_lack,
+            native=self.native,
         )
+
+    @property
+    def given(self) -> Given:
+        """As `Source.given`."""
+        if self.reading is None:
+            return Given(self.original, self.native)
+        return Given(self._values, None, self.original, self.header, self.reading)
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -178,10 +190,13 @@ def _typed_source(
     drop: Sequence[str],
     frame: str | None = None,
     notes: Sequence[str] = (),
+    native: Any = None,
 ) -> TableSource:
     """Rows of a table that has types; where it has text, and numbers stood at fit, they are read as they were then."""
     typed = blanked(retyped(table, like), like.missing)
-    return TableSource(typed, name=name, label=label, drop=drop, frame=frame, original=table, notes=notes)
+    return TableSource(
+        typed, name=name, label=label, drop=drop, frame=frame, original=table, notes=notes, native=native
+    )
 
 
 def _with_missing(like: Reading | None, missing: Sequence[str]) -> Reading:
@@ -199,9 +214,9 @@ def frame_source(
     """Rows of a pyarrow.Table or of any DataFrame that narwhals knows; arguments as of `file_source`."""
     like = _with_missing(like, missing)
     if isinstance(data, pa.Table):
-        return _typed_source(data, like, "table", label, drop, "pyarrow")
+        return _typed_source(data, like, "table", label, drop, "pyarrow", native=data)
     table, library = read_frame(data)
-    return _typed_source(table, like, "DataFrame", label, drop, library)
+    return _typed_source(table, like, "DataFrame", label, drop, library, native=data)
 
 
 def _read_parquet(path: Path, name: str) -> pa.Table:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -209,24 +210,32 @@ def _decode_numbers(column: Column, values: np.ndarray, draws: bool) -> pa.Array
     numbers = column.in_units(values[:, 0])
     if not draws:
         return pa.array(numbers)
-    if column.far is not None:
-        numbers = numbers.clip(column.far.low, column.far.high)
-    return pa.array(cast(np.rint(numbers) if column.whole else numbers, np.dtype(column.dtype)))
+    return pa.array(cast(column.possible(numbers), np.dtype(column.dtype)))
 
 
 def _decode_categories(column: Column, values: np.ndarray, draws: bool) -> pa.Array:
     if column.constant is not None:
         text = pa.repeat(pa.scalar(str(column.constant)), len(values))
     else:
-        unknown = np.isnan(values).any(1)
+        unknown = np.isnan(values).any(1)  # where the model said nothing
         text = pa.array(column.categories, pa.string()).take(pa.array(values.argmax(1), mask=unknown))
     return text if column.dtype == "str" else text.cast(pa.from_numpy_dtype(np.dtype(column.dtype)))
 
 
-def in_frame(table: pa.Table, frame: str | None) -> object:
-    """A table in the DataFrame library that the data came in, where it can be imported; as it is otherwise."""
+def in_frame(table: pa.Table, frame: str | None, like: Any = None) -> object:
+    """A table in the DataFrame library that the data came in, where it can be imported; as it is otherwise.
+
+    Args:
+        table: n rows.
+        frame: the name of the library that the rows of fit came in.
+        like: a DataFrame of n rows whose library, and index, it takes instead.
+    """
+    if like is not None:
+        frame = type(like).__module__.partition(".")[0]
     try:
         match frame:
+            case "pandas" if like is not None:
+                return table.to_pandas().set_axis(like.index)
             case "pandas":
                 return table.to_pandas()
             case "polars":

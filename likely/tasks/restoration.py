@@ -85,6 +85,14 @@ def channels_left(model: Restorer, operator: contract.Operator | Corruption | No
     return left[0]
 
 
+def only_fills(model: Restorer, y: Tensor, operator: contract.Operator | Corruption | None = None) -> Tensor:
+    """(batch,): the rows in which `restore` does nothing but fill in what is missing, by arguments as it takes them."""
+    everywhere = isinstance(model, DrawsMissing) or isinstance(operator or model.corruption, Erasing)
+    if everywhere or operator is not None:
+        return torch.full((len(y),), everywhere, device=y.device)
+    return _erased(model, y)
+
+
 def _erased(model: Restorer, y: Tensor) -> Tensor:
     """(batch,): the rows that lack something, where what the model learned to undo leaves nothing out; all rows of a
     model that can do nothing but fill in."""

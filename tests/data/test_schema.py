@@ -1,5 +1,6 @@
 """Schemas: there and back again, the log-determinant against a numeric Jacobian, and what is refused."""
 
+import dataclasses
 import warnings
 
 import numpy as np
@@ -165,8 +166,12 @@ def test_draws_are_clipped_and_rounded_to_what_there_is():
     assert rows.dtype == np.uint8
     assert (rows.min(), rows.max()) == (0, 16)
     whole = infer_schema(open_source(ARRAYS["whole features"]))
-    extreme = whole.to_rows(torch.tensor([[1e9, -1e9, 0, 0]]), draws=True)
-    assert extreme[0, :2].tolist() == [32_767, -32_768]
+    far_out = torch.tensor([[1e9, -1e9, 0, 0]])
+    rows = ARRAYS["whole features"]
+    assert whole.to_rows(far_out, draws=True)[0, :2].tolist() == [rows[:, 0].max(), rows[:, 1].min()]
+    columns = tuple(dataclasses.replace(column, low=None, high=None) for column in whole.columns)
+    of_older_files = dataclasses.replace(whole, columns=columns)
+    assert of_older_files.to_rows(far_out, draws=True)[0, :2].tolist() == [32_767, -32_768]
 
 
 def test_all_levels_are_exact_in_float32():
