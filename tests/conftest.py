@@ -1,7 +1,20 @@
 """One thread for small tests, and the seeds of every test its own."""
 
+import importlib
+
 import pytest
 import torch
+
+ROUGHLY = {
+    "likely.assess.bench": {"N_SAMPLES": 60, "MAX_ROWS": 200},
+    "likely.assess.density": {"ANNEALING_STEPS": 100},
+    "likely.assess.features": {"N_SEEN": 1000},
+    "likely.assess.latent": {"N_CHECKED": 4, "N_SAMPLES": 50, "N_ONE_SAMPLE": 8},
+    "likely.assess.restoration": {"N_RESTORED": 20},
+    "likely.tasks.noise": {"N_ROWS": 10, "MAX_LOOKS": 1},
+    "likely.variational.refinement": {"N_STEPS": 5},
+}
+"""What figures are made of where it does not matter how near the truth they come."""
 
 
 @pytest.fixture(autouse=True)
@@ -11,3 +24,13 @@ def _small_and_seeded():
     torch.manual_seed(0)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def roughly(monkeypatch):
+    """Figures of an evaluation from few rows, draws and steps: for tests of what is done with them."""
+    for module, values in ROUGHLY.items():
+        for name, value in values.items():
+            monkeypatch.setattr(importlib.import_module(module), name, value)
+    latent = importlib.import_module("likely.assess.latent")
+    monkeypatch.setattr(latent, "ANNEALING", latent.Annealing(n_chains=4, n_temperatures=20))

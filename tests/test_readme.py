@@ -8,6 +8,8 @@ import pytest
 
 from likely.cli import main
 
+pytestmark = pytest.mark.usefixtures("roughly")
+
 ROOT = Path(__file__).parent.parent
 READMES = ("README.md", "README.ko.md")
 
