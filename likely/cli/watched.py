@@ -20,6 +20,7 @@ class Watched(Source):
     def __init__(self, source: Source, tell: Callable[[int], None]) -> None:
         self.source, self.tell, self.n_read = source, tell, 0
         self.kind, self.in_memory = source.kind, source.in_memory  # type: ignore[misc]
+        self.mapped = source.mapped
         self.name, self.frame, self.row_bytes = source.name, source.frame, source.row_bytes
         self.labels, self.parts, self.skipped = source.labels, source.parts, source.skipped
         self.groups, self.augmentation = source.groups, source.augmentation

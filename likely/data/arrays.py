@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from likely.data.on_disk import LARGE_BYTES, Pages
 from likely.data.source import Source, as_slice
 from likely.errors import DataError
 
@@ -20,7 +21,7 @@ _PART_NAMES = {
 
 
 class ArraySource(Source):
-    """Rows of an array (n, ...) that is in memory."""
+    """Rows of an array (n, ...), in memory or mapped."""
 
     kind: ClassVar[str] = "array"
 
@@ -45,7 +46,8 @@ class ArraySource(Source):
         Raises:
             DataError: if the array is not made of plain numbers or has too few axes, or labels do not match.
         """
-        self.name = name
+        self.name, self._pages = name, Pages.of(array)
+        self.mapped = self._pages is not None
         self.array = checked_array(array, name)
         self.labels = None if labels is None else checked_labels(labels, len(self.array), name)
         self.parts = dict(parts or {})
@@ -59,7 +61,13 @@ class ArraySource(Source):
         """As `Source.read`; consecutive ids give a view."""
         ids = np.asarray(ids)
         span = as_slice(ids)
-        return self.array[span] if span is not None and span.stop <= len(self.array) else self.array.take(ids, axis=0)
+        if span is not None and span.stop <= len(self.array):
+            if self._pages is not None:
+                self._pages.looked_at(1, self.array[span].nbytes)
+            return _readable(self.array[span])
+        if self._pages is None or (len(ids) and not 0 <= ids.min() <= ids.max() < len(self.array)):
+            return _readable(self.array.take(ids, axis=0))  # of ids that there are not numpy says so
+        return _readable(self._pages.take(self.array, ids))
 
     def place(self, id: int) -> str:
         """As `Source.place`; in stacked arrays "row 12 of x_test"."""
@@ -72,14 +80,24 @@ class ArraySource(Source):
 
     def digest(self) -> str:
         """As `Source.digest`: of every value."""
-        content = hashlib.blake2b(f"{self.array.shape} {self.array.dtype}".encode(), digest_size=16)
+        dtype = _readable(self.array[:0]).dtype
+        content = hashlib.blake2b(f"{self.array.shape} {dtype}".encode(), digest_size=16)
         for _, rows in self.blocks():
             content.update(np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data)
         return self._finish_digest(content)
 
 
+def _readable(array: np.ndarray) -> np.ndarray:
+    """In a type that everything here reads: native byte order, bool, integers, float32 or float64."""
+    if array.dtype == np.float16:
+        return array.astype(np.float32)
+    if array.dtype.itemsize > 8:
+        return array.astype(np.float64)
+    return np.asarray(array, dtype=array.dtype.newbyteorder("="))
+
+
 def checked_array(array: np.ndarray, name: str) -> np.ndarray:
-    """The array in a type that everything here reads: native byte order, bool, integers, float32 or float64."""
+    """The array in a type that everything here reads, or as it is where it is mapped."""
     if isinstance(array, np.ma.MaskedArray):
         raise DataError(f"{name}: found a masked array; expected plain numbers: hand in array.filled(numpy.nan)")
     if array.dtype.kind == "c":
@@ -94,11 +112,7 @@ def checked_array(array: np.ndarray, name: str) -> np.ndarray:
         )
     if 0 in array.shape[1:]:
         raise DataError(f"{name}: found shape {array.shape}: rows without a value; expected at least one per row")
-    if array.dtype == np.float16:
-        return array.astype(np.float32)
-    if array.dtype.itemsize > 8:
-        return array.astype(np.float64)
-    return np.asarray(array, dtype=array.dtype.newbyteorder("="))
+    return np.asarray(array) if isinstance(array, np.memmap) else _readable(array)
 
 
 def checked_labels(labels: np.ndarray, n_rows: int, name: str) -> np.ndarray:
@@ -139,7 +153,7 @@ def digits() -> ArraySource:
 
 def read_npy(path: Path, name: str) -> ArraySource:
     """Rows of an .npy file."""
-    array = _load(path, name)
+    array = _load(path, name, mapped=path.stat().st_size > LARGE_BYTES)
     if not isinstance(array, np.ndarray):
         raise DataError(f"{name} holds several arrays; rename it to {path.stem}.npz")
     return ArraySource(array, name=name)
@@ -213,10 +227,11 @@ def _stacked_labels(
     return np.concatenate([checked_labels(labels, n_rows, name) for labels, n_rows in pairs])
 
 
-def _load(path: Path, name: str) -> np.ndarray | dict[str, np.ndarray]:
+def _load(path: Path, name: str, *, mapped: bool = False) -> np.ndarray | dict[str, np.ndarray]:
     try:
         with open(path, "rb") as file:
-            loaded: Any = np.load(file, allow_pickle=False)
+            mode: Any = "r" if mapped else None
+            loaded: Any = np.load(path if mapped else file, mmap_mode=mode, allow_pickle=False)
             return loaded if isinstance(loaded, np.ndarray) else {key: loaded[key] for key in loaded.files}
     except MemoryError:
         raise DataError(f"{name} says that it holds more than the memory does; split it into smaller files") from None

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from likely.contract import Batch, Shape
 from likely.data.augmentation import Augmentation, as_augmentations, augmented
+from likely.data.on_disk import DiskRows
 from likely.data.schema import Schema
-from likely.data.source import Source
+from likely.data.source import Rows, Source
 from likely.data.unseen import Unseen
 from likely.rng import uniform_like
 
@@ -145,7 +146,11 @@ class SourceFeed(Feed):
         self.augmentation, self.groups = source.augmentation, source.groups
         self.x_shape = schema.x_shape
         self._cache: Tensor | None = None
-        if source.in_memory and len(source) * math.prod(self.x_shape) * dtype.itemsize <= MAX_CACHED_BYTES:
+        self._on_disk: DiskRows | None = None
+        if source.mapped:
+            blocks = (self._as_model(ids, rows).numpy() for ids, rows in source.blocks())
+            self._on_disk = DiskRows(blocks, self.x_shape, numpy_type(dtype), len(source))
+        elif source.in_memory and len(source) * math.prod(self.x_shape) * dtype.itemsize <= MAX_CACHED_BYTES:
             self._cache = self._read(np.arange(len(source)))
 
     def __len__(self) -> int:
@@ -153,7 +158,7 @@ class SourceFeed(Feed):
 
     def load(self, ids: np.ndarray) -> Batch:
         """As `Feed.load`."""
-        x = self._read(ids) if self._cache is None else self._cache[torch.from_numpy(ids)]
+        x = self._rows(ids)
         return Batch(x, None if self.condition is None else self.condition[torch.from_numpy(ids)])
 
     def digest(self) -> str:
@@ -174,12 +179,25 @@ class SourceFeed(Feed):
             return x
         return self.schema.draw(x, uniform_like(x), self.continuous)
 
+    def _rows(self, ids: np.ndarray) -> Tensor:
+        if self._on_disk is not None:
+            return torch.from_numpy(self._on_disk.read(ids))
+        return self._read(ids) if self._cache is None else self._cache[torch.from_numpy(ids)]
+
     def _read(self, ids: np.ndarray) -> Tensor:
+        return self._as_model(ids, self.source.read(ids))
+
+    def _as_model(self, ids: np.ndarray, rows: Rows) -> Tensor:
         # The schema knows the training rows; what others hold beyond them teaches nothing, and is no reason to stop.
         return self.schema.to_model(
-            self.source.read(ids),
+            rows,
             dtype=self.dtype,
             missing_ok=self.missing_ok,
             place=lambda i: self.source.place(int(ids[i])),
             unseen=Unseen(len(ids)),
         )
+
+
+def numpy_type(dtype: torch.dtype) -> np.dtype:
+    """What numpy calls a type of tensors."""
+    return np.dtype(str(dtype).removeprefix("torch."))

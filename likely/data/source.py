@@ -36,6 +36,8 @@ class Source(abc.ABC):
     """ "array", "image" or "table"."""
     in_memory: ClassVar[bool] = True
     """False where `read` decodes files."""
+    mapped: bool = False
+    """Whether rows lie in a file that is too large to hold, and are read from there."""
     name: str
     """What the user typed, or "array", "DataFrame"."""
     labels: np.ndarray | None = None

@@ -17,6 +17,7 @@ class Subset(Source):
     def __init__(self, source: Source, ids: np.ndarray) -> None:
         self.source, self.ids = source, ids
         self.kind, self.in_memory = source.kind, source.in_memory  # type: ignore[misc]
+        self.mapped = source.mapped
         self.name, self.frame, self.row_bytes = source.name, source.frame, source.row_bytes
         self.labels = None if source.labels is None else source.labels[ids]
         self.groups = None if source.groups is None else source.groups[ids]
