@@ -199,13 +199,15 @@ class Fitted:
             Unsupported: if the model cannot judge rows.
         """
         false_alarm_rate = arguments.share("false_alarm_rate", false_alarm_rate)
-        surprises, p_values, reasons = list[np.ndarray](), list[np.ndarray](), list[str]()
+        surprises, p_values, reasons = list[np.ndarray](), list[np.ndarray](), list[np.ndarray]()
         with self._answering():
             for judged in self._judged(rows, condition, n_samples, strict=strict):
                 p, told = self._p_values(judged, n_samples)
                 surprises.append(judged.surprise)
                 p_values.append(p)
-                reasons += [told.get(row, "") for row in range(len(p))]
+                reasons.append(np.full(len(p), "", dtype=object))
+                for row, reason in told.items():
+                    reasons[-1][row] = reason
         p_value = np.concatenate(p_values)
         calibration = self.calibration
         lack = "the model was not calibrated" if calibration is None else calibration.shortage(false_alarm_rate)
@@ -216,7 +218,7 @@ class Fitted:
             p_value <= false_alarm_rate + 1e-12,
             self.measure,
             false_alarm_rate,
-            np.array(reasons, dtype=object),
+            np.concatenate(reasons),
             _joined_notes(lack, how_estimated(self.model, n_samples), noise),
         )
 

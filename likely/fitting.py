@@ -184,7 +184,7 @@ def prepare(
     spec.check()
     split, calibrate = choose_split(source, train.seed, _calibration_of(spec, calibrate), test)
     # A value that only validation rows hold would else outweigh all others in every choice.
-    schema = infer_schema(source, binarize=binarize, ids=np.union1d(split.train, split.validation))
+    schema = infer_schema(source, binarize=binarize, ids=split.taught())
     spec, chosen = completed(spec, schema)
     recipe = Recipe(spec, source, schema, train, _condition_rows(given, spec, source, schema, condition))
     check_fits(spec, schema)
@@ -279,7 +279,7 @@ class Survey:
 
 def survey(recipe: Recipe, split: Split) -> Survey:
     """Digests of the rows that teach and validate, and the gaps of these and of the calibration rows."""
-    teach = np.union1d(split.train, split.validation)
+    teach = split.taught()
     gaps: Counter[str] = Counter()
     learned = Learned.of(_noting_gaps(_blocks(recipe, teach), gaps))
     for _ in _noting_gaps(_blocks(recipe, split.calibration), gaps):

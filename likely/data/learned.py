@@ -33,8 +33,9 @@ class Learned:
     def of(cls, blocks: Iterable[np.ndarray]) -> "Learned":
         """Of rows as a model takes them, block by block: (n, ...) float64 each, NaN where missing."""
         salt = secrets.token_bytes(16)
-        pieces = [_digests(block, salt) for block in blocks]
-        return cls(salt, np.sort(np.concatenate([np.empty(0, np.uint64), *pieces])))
+        digests = np.concatenate([np.empty(0, np.uint64), *(_digests(block, salt) for block in blocks)])
+        digests.sort()
+        return cls(salt, digests)
 
     def digest(self, x: np.ndarray) -> np.ndarray:
         """The digests of rows x (n, ...) float64: (n,) uint64."""

@@ -14,7 +14,7 @@ import numpy as np
 from likely.contract import Shape
 from likely.errors import UserError
 
-LARGE_BYTES = 2**26
+LARGE_BYTES = 2**25
 """Data that takes more than this stays on the disk."""
 
 KEPT_BYTES = 2**25

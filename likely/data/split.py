@@ -28,6 +28,12 @@ class Split:
     calibration: np.ndarray
     test: np.ndarray
 
+    def taught(self) -> np.ndarray:
+        """Ids of the rows that decide what the model is: those that train and those that validate, sorted."""
+        ids = np.concatenate([self.train, self.validation])
+        ids.sort()
+        return ids
+
     def sizes(self) -> dict[str, int]:
         """Rows in each part."""
         return {name: len(getattr(self, name)) for name in ("train", "validation", "calibration", "test")}
@@ -60,7 +66,7 @@ def split_rows(
     named = {} if official is None else dict(official)
     taken = np.concatenate([np.empty(0, np.int64), *named.values()])
     free = permutation(n, seed, "split")
-    free = free[~np.isin(free, taken)]
+    free = free[~np.isin(free, taken)] if len(taken) else free
     shares = {"test": test, "validation": validation, "calibration": calibration}
     sizes = {part: _size(share, len(free)) for part, share in shares.items() if share <= 0 or part not in named}
     pieces = _cut(free, sizes) if groups is None else _cut_between(free, sizes, groups)

@@ -122,7 +122,7 @@ def _solve(
     start = time.monotonic()
     device = next(model.buffers()).device
     # Nothing is chosen on held-out rows, so the validation rows teach as well.
-    taught = replace(split, train=np.union1d(split.train, split.validation))
+    taught = replace(split, train=split.taught())
     passes = _Passes(feed, taught.train, config.seed, device)
     with stream(config.seed, "solving"), torch_draws(model, feed), all_or_nothing(model, passes):
         if model.condition_shape is not None:
