@@ -1,8 +1,10 @@
 """What a fitted model is worth on rows it has not seen: numbers, always beside baselines."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from likely.assess.bench import Bench
+from likely.assess.budget import Budget
 from likely.assess.density import density
 from likely.assess.labels import codes, detection, novel_rows
 from likely.assess.latent import latent
@@ -19,7 +21,14 @@ from likely.fitted import Fitted
 __all__ = ["assess", "novel_rows"]
 
 
-def assess(fitted: Fitted, test: Source, train: Source | None = None, *, compare: Sequence[str] = ()) -> Assessment:
+def assess(
+    fitted: Fitted,
+    test: Source,
+    train: Source | None = None,
+    *,
+    compare: Sequence[str] = (),
+    until: float | None = None,
+) -> Assessment:
     """Measures a model on test rows beside baselines that learn from its training rows.
 
     Args:
@@ -27,6 +36,7 @@ def assess(fitted: Fitted, test: Source, train: Source | None = None, *, compare
         test: rows that it did not learn from, with labels where there are some.
         train: rows that it learned from; without them there are no baselines.
         compare: other maps to hold the code against: of "isomap", "lle" and "tsne". They take time.
+        until: a time of `time.monotonic`: what is not measured by then is left out, which a verdict says.
 
     Returns:
         Density (where the model has one), what the code says and a check of the bound (where there is one),
@@ -37,21 +47,44 @@ def assess(fitted: Fitted, test: Source, train: Source | None = None, *, compare
     Raises:
         UserError: if `compare` names something else, or the model has no code.
     """
-    bench = Bench(fitted, test, train)
+    bench, budget = Bench(fitted, test, train), Budget(until)
     maps = Maps(bench, compare)
-    code, drawn = latent(bench), samples(bench)
+    # What takes longest comes last: it is what time may not suffice for.
+    works: dict[str, Callable[[], Any]] = {
+        "reconstruction": lambda: reconstruction(bench),
+        "density": lambda: density(bench),
+        "detection": lambda: detection(bench),
+        "labels": lambda: codes(bench, maps),
+        "restoration": lambda: restoration(bench),
+        "the map": lambda: manifold(bench, maps),
+        "its growth": lambda: curves(bench, maps),
+        "the code": lambda: latent(bench),
+        "copies": lambda: copies(bench),
+        "samples": lambda: samples(bench),
+    }
+    found = {name: budget.part(name, work, None) for name, work in works.items()}
+    code, drawn = found["the code"], found["samples"]
     figures = [
-        *density(bench),
-        *code.figures,
-        *reconstruction(bench),
-        *restoration(bench),
-        *detection(bench),
-        *codes(bench, maps),
-        *copies(bench),
-        *drawn.figures,
-        *manifold(bench, maps),
+        *(found["density"] or ()),
+        *(code.figures if code else ()),
+        *(found["reconstruction"] or ()),
+        *(found["restoration"] or ()),
+        *(found["detection"] or ()),
+        *(found["labels"] or ()),
+        *(found["copies"] or ()),
+        *(drawn.figures if drawn else ()),
+        *(found["the map"] or ()),
     ]
-    grown = curves(bench, maps)
+    grown = found["its growth"] or []
     told = (verdict(figure, bench.name) for figure in figures)
-    verdicts = filter(None, [*code.verdicts, *told, *drawn.verdicts, gain(grown, bench.name)])
-    return Assessment(len(test), tuple(figures), tuple(verdicts), tuple(grown), drawn.histograms)
+    of_code, of_draws = (code.verdicts if code else ()), (drawn.verdicts if drawn else ())
+    left_out = f"left out, for want of time: {', '.join(budget.left_out)}" if budget.left_out else ""
+    verdicts = filter(None, [*of_code, *told, *of_draws, gain(grown, bench.name), left_out])
+    return Assessment(
+        len(test),
+        tuple(figures),
+        tuple(verdicts),
+        tuple(grown),
+        drawn.histograms if drawn else (),
+        tuple(budget.left_out),
+    )

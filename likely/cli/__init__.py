@@ -5,6 +5,9 @@ Importing it loads typer and nothing heavier; each verb imports what it needs wh
 
 import sys
 
+from likely.cli import started  # before all that takes time to import
+
+# ruff: isort: split
 import typer
 
 from likely.cli.answering import encode, interpolate, reconstruct, sample, score
@@ -48,6 +51,7 @@ def main() -> None:
 
 def run(args: list[str]) -> int:
     """Does what `args` say and returns the exit code: 0, 1, 2 or 130."""
+    started.begin()
     plain = [each for each in args if each != "--debug"]
     command = typer.main.get_command(app)
 

@@ -1,7 +1,10 @@
 """`likely fit`: from data to a fitted directory with its report."""
 
+import contextlib
 import dataclasses
 import os
+import shlex
+import time
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +29,7 @@ from likely.cli.options import (
 )
 from likely.cli.place import Place
 from likely.cli.screen import duration, facts, progress, title
+from likely.cli.started import seconds_so_far
 from likely.errors import Interrupted, UserError
 
 if TYPE_CHECKING:
@@ -33,9 +37,18 @@ if TYPE_CHECKING:
     from likely.data import Description
     from likely.data import Source as DataSource
     from likely.data.split import Split
+    from likely.evaluation import Assessment
     from likely.fitted import Fitted
     from likely.fitting import Plan
     from likely.training import Progress, TrainConfig
+
+
+RESERVED_SHARE, RESERVED_SECONDS, MOST_RESERVED = 0.5, 60.0, 600.0
+"""What of a time limit is kept for calibration, evaluation and report: half of it where it is short, at least a tenth
+where it is long, and a minute beside that."""
+
+FIGURES_SHARE = 0.6
+"""What of the time that is left once the model is saved goes to its figures; the report has the rest."""
 
 
 @opens_data
@@ -48,7 +61,9 @@ def fit(
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Argument of the model; may be repeated.")
     ] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the training rows.")] = None,
-    time_limit: Annotated[str | None, typer.Option(help="In place of --epochs: 90, 60s, 5m, 1h.")] = None,
+    time_limit: Annotated[
+        str | None, typer.Option(help="Of the whole command, in place of --epochs: 90, 60s, 5m, 1h.")
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Rows per step.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Highest rate of the schedule.")] = None,
     seed: Annotated[int, typer.Option(help="Decides the split, the order and all noise.")] = 0,
@@ -168,7 +183,21 @@ class Job:
             opened = open_source(self.source, **self.opening)
             with watched(opened, f"reading {self.source}") as rows:
                 plan = prepare(self.spec, rows, train=self.config, condition=self.condition, binarize=self.binarize)
-        return opened, dataclasses.replace(plan, recipe=dataclasses.replace(plan.recipe, source=opened))
+        config = dataclasses.replace(self.config, reserved=self._reserved())
+        return opened, dataclasses.replace(plan, recipe=dataclasses.replace(plan.recipe, source=opened, config=config))
+
+    def _reserved(self) -> float:
+        """Seconds of the time limit that are gone, and those that calibration, evaluation and report may need."""
+        limit = self.config.time_limit
+        if limit is None:
+            return 0.0
+        left = max(0.0, limit - seconds_so_far())
+        return seconds_so_far() + min(RESERVED_SHARE * left, RESERVED_SECONDS + left / 10, MOST_RESERVED)
+
+    def _until(self, share: float) -> float | None:
+        """When that share of what is left of the time limit will be over; None without a limit."""
+        limit = self.config.time_limit
+        return None if limit is None else time.monotonic() + share * max(0.0, limit - seconds_so_far())
 
     def _show_plan(self, plan: "Plan", description: "Description") -> None:
         from likely.cli.looking import show_data
@@ -190,21 +219,35 @@ class Job:
 
     def evaluate(self, trained: "Trained") -> None:
         """Judges what was trained by the test rows, says so, and writes the files that tell of it."""
+        from likely.assess.budget import TimeIsUp, stopped_at
         from likely.cli import results
         from likely.cli.card import model_card
         from likely.data.subset import Subset
 
         fitted, opened, split, where = trained.fitted, trained.opened, trained.split, self.place.typed
-        assessment = results.assessed(fitted, Subset(opened, split.test), Subset(opened, split.train))
+        assessment = results.assessed(
+            fitted, Subset(opened, split.test), Subset(opened, split.train), until=self._until(FIGURES_SHARE)
+        )
         self._add("metrics.json", results.metrics_of(assessment))
         self._add("README.md", model_card(fitted, trained.description, assessment, where))
         rate = as_rate(None, fitted.info)
-        self._add("report.html", results.report_of(fitted, opened, split.train, split.test, assessment, where, rate))
+        with contextlib.suppress(TimeIsUp), stopped_at(self._until(1.0)):
+            page = results.report_of(fitted, opened, split.train, split.test, assessment, where, rate)
+            self._add("report.html", page)
         results.show(assessment)
         for note in _notes(fitted, rate):
             print(f"\nNote: {note}")
+        self._show_unfinished(assessment)
         results.show_files(where)
         results.show_next(results.next_commands(fitted, where, self.source))
+
+    def _show_unfinished(self, assessment: "Assessment") -> None:
+        """What the time limit left no time for, and how to have it."""
+        where = shlex.quote(self.place.typed)
+        if assessment.left_out:
+            print(f"\nNote: the time limit left figures out; likely evaluate {where} measures them")
+        if not (self.place.path / "report.html").exists():
+            print(f"\nNote: the time limit left no time for the report; likely report {where} writes it")
 
     def _add(self, name: str, data: bytes) -> None:
         from likely.persistence import add_extra

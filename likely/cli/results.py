@@ -27,13 +27,19 @@ MAX_CLASSES = 30
 """A longer table of classes is cut; metrics.json has them all."""
 
 
-def assessed(fitted: "Fitted", test: "Source", train: "Source | None", compare: Sequence[str] = ()) -> "Assessment":
-    """The figures on test rows, beside baselines where there are training rows."""
+def assessed(
+    fitted: "Fitted",
+    test: "Source",
+    train: "Source | None",
+    compare: Sequence[str] = (),
+    until: float | None = None,
+) -> "Assessment":
+    """The figures on test rows, beside baselines where there are training rows; those that are measured in time."""
     from likely.assess import assess
 
     with progress(f"evaluating on {len(test):,} rows") as bar:
         bar.update(0, None)
-        return assess(fitted, test, train, compare=compare)
+        return assess(fitted, test, train, compare=compare, until=until)
 
 
 def show(assessment: "Assessment") -> None:

@@ -103,6 +103,7 @@ class Assessment:
         verdicts: plain sentences that say whether the model is any good.
         curves: what was measured as something grows.
         histograms: shares by class.
+        left_out: what there was no time to measure.
     """
 
     n_test: int
@@ -110,6 +111,7 @@ class Assessment:
     verdicts: tuple[str, ...] = ()
     curves: tuple[Curve, ...] = ()
     histograms: tuple[Histogram, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     def figure(self, name: str) -> Figure | None:
         """The figure of this name; None where it was not measured."""

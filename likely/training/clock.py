@@ -16,6 +16,9 @@ N_WARM_STEPS = 5
 TIME_MARGIN = 0.97
 """Share of the time that is left which steps and validations are planned to fill."""
 
+LEAST_MEASURED_SHARE = 0.04
+"""Of the time limit: quick steps are measured for so long, for a moment says little of a machine that others use."""
+
 MEASURING_SHARE = 0.5
 """Of the time limit: when so much is gone the length is fixed by whatever has been measured."""
 
@@ -41,7 +44,7 @@ class Clock:
         if self.ticks in (N_WARM_STEPS, N_MEASURED_STEPS) and run.device.type == "cuda":
             torch.cuda.synchronize(run.device)  # the host runs ahead of the device: its time says nothing
         run.seconds = self.before + time.monotonic() - self.start
-        limit = self.config.time_limit
+        limit = self.config.training_seconds
         if limit is not None and run.total_steps == 0 and self._has_measured(limit):
             run.set_length(run.step + self._steps_in(TIME_MARGIN * (limit - run.seconds)))
         if self.ticks in (1, N_WARM_STEPS):
@@ -49,7 +52,8 @@ class Clock:
 
     def _has_measured(self, limit: float) -> bool:
         late = self.run.seconds >= MEASURING_SHARE * limit
-        return self.ticks >= N_MEASURED_STEPS or (late and self.ticks > 1)
+        enough = self.ticks >= N_MEASURED_STEPS and self.run.seconds >= LEAST_MEASURED_SHARE * limit
+        return enough or (late and self.ticks > 1)
 
     def _steps_in(self, seconds: float) -> int:
         """How many steps, at least one, take so many seconds together with their validations."""

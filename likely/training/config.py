@@ -7,6 +7,8 @@ from typing import Any, Literal
 from likely import arguments
 from likely.errors import UserError
 
+LEAST_SECONDS = 1e-3
+
 POSITIVE = ("epochs", "time_limit", "learning_rate", "checkpoint_every")
 COUNTS = ("batch_size", "patience", "checkpoint_steps")
 """Settings that are numbers above zero, and whole ones, where they are given."""
@@ -20,6 +22,8 @@ class TrainConfig:
     """Passes over the training rows; None chooses by their number."""
     time_limit: float | None = None
     """Seconds of training, the schedule ending with it; None for no limit. Excludes `epochs`."""
+    reserved: float = 0.0
+    """Seconds of the time limit that are not for training: what was gone before it, and what is to come after it."""
     batch_size: int | None = None
     """Rows per step; None chooses by the number of rows."""
     learning_rate: float = 3e-3
@@ -60,6 +64,11 @@ class TrainConfig:
         arguments.integer("seed", self.seed)
         if self.precision not in ("auto", "float32", "bfloat16", "float64"):
             raise UserError(f"precision must be auto, float32, bfloat16 or float64, got {self.precision!r}")
+
+    @property
+    def training_seconds(self) -> float | None:
+        """How long training may take, a moment at least; None for no limit."""
+        return None if self.time_limit is None else max(LEAST_SECONDS, self.time_limit - self.reserved)
 
     def to_json(self) -> dict[str, Any]:
         """The fields by name."""

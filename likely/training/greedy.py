@@ -17,11 +17,11 @@ from likely.corruptions import Corruption
 from likely.corruptions import start as begun_from
 from likely.errors import UserError
 from likely.rng import derive
-from likely.training.config import TrainConfig
+from likely.training.config import LEAST_SECONDS, TrainConfig
 from likely.training.descent import Task, descend, start, starting_rows
 from likely.training.history import History
 from likely.training.plan import choose_batch_size, choose_total_steps
-from likely.training.stages import LEAST_SECONDS, Done, Stages
+from likely.training.stages import Done, Stages
 
 LAYER_SHARE = 0.5
 """Without a word on epochs, a layer trains for this share of the steps that the whole is trained for."""
@@ -153,10 +153,10 @@ class _Stages(Stages):
         config = self.task.config
         n_left = len(self.layers) - number
         own_seed = replace(config, seed=derive(config.seed, "layer", number)) if n_left else config
-        if config.time_limit is None:
+        if config.training_seconds is None:
             return replace(own_seed, epochs=self._epochs()) if n_left else config
-        left = (TIME_SHARE if n_left else 1.0) * config.time_limit - self._seconds
-        return replace(own_seed, time_limit=max(LEAST_SECONDS, left / max(1, n_left)))
+        left = (TIME_SHARE if n_left else 1.0) * config.training_seconds - self._seconds
+        return replace(own_seed, time_limit=max(LEAST_SECONDS, left / max(1, n_left)), reserved=0.0)
 
     def _epochs(self) -> float:
         if self.greedy.epochs is not None:

@@ -13,7 +13,7 @@ from likely.data.split import Split
 from likely.errors import UserError
 from likely.training.config import TrainConfig
 
-FREE_SETTINGS = ("checkpoint_every", "checkpoint_steps", "device")
+FREE_SETTINGS = ("checkpoint_every", "checkpoint_steps", "device", "reserved")
 """Settings that may differ when a run is resumed."""
 
 MAX_NAMED = 4

@@ -16,7 +16,7 @@ from likely.errors import UserError
 from likely.training.config import TrainConfig
 
 N_MEASURED_STEPS = 50
-"""Under a time limit, so many steps are timed before the length of the run is fixed."""
+"""Under a time limit, at least so many steps are timed before the length of the run is fixed."""
 
 DEFAULT_EPOCHS = 30
 MAX_STEPS = 20_000

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 from likely.contract import GradientFitted, Stacked
 from likely.rng import derive
-from likely.training.config import TrainConfig
+from likely.training.config import LEAST_SECONDS, TrainConfig
 from likely.training.descent import Task
 from likely.training.history import History
-from likely.training.stages import LEAST_SECONDS, Done, Stages
+from likely.training.stages import Done, Stages
 
 
 def descend_by_stages(model: Stacked, task: Task) -> History:
@@ -55,7 +55,7 @@ class _StagesOfStack(Stages):
 
     def _config(self, number: int) -> TrainConfig:
         config = replace(self.task.config, seed=derive(self.task.config.seed, "layer", number))
-        if config.time_limit is None:
+        if config.training_seconds is None:
             return config
-        left = config.time_limit - self._seconds
-        return replace(config, time_limit=max(LEAST_SECONDS, left / (self.n_layers - number)))
+        left = config.training_seconds - self._seconds
+        return replace(config, time_limit=max(LEAST_SECONDS, left / (self.n_layers - number)), reserved=0.0)

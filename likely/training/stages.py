@@ -15,7 +15,6 @@ from likely.training.history import History, Progress
 from likely.training.identity import check_identity, identity_of
 from likely.training.plan import choose_batch_size, choose_total_steps
 
-LEAST_SECONDS = 1e-3
 WHOLE = "whole/"
 """Before the names of the model's own tensors in a stored state."""
 
@@ -100,8 +99,8 @@ class Stages(abc.ABC):
         total, remaining = 0, now.remaining
         if now.total_steps and (later or number == last):
             total = step - now.step + now.total_steps + later
-        if self.task.config.time_limit is not None and number < last:
-            remaining = max(0.0, self.task.config.time_limit - seconds)
+        if self.task.config.training_seconds is not None and number < last:
+            remaining = max(0.0, self.task.config.training_seconds - seconds)
         elif remaining is not None:
             remaining += later * seconds / max(1, step)
         row = {"layer": number + 1, **now.row} if number < n else now.row

@@ -367,3 +367,25 @@ def test_a_run_that_was_killed_holds_its_place_no_more(data, likely, no_page):
     assert (data / "m.partial" / "lock").exists()
     assert likely(*PCA, "--out", "m").code == 0
     assert not (data / "m.partial").exists()
+
+
+# A time limit is one of the whole command.
+
+
+def test_what_the_time_limit_left_no_time_for_is_told_and_resume_ends_it(data, likely, monkeypatch):
+    limited = ("fit", "표.csv", "--model", "vae", *NETWORK, *OPENING, "--time-limit", "0.3s", "--out", "m")
+    with monkeypatch.context() as patch:
+        patch.setattr(verb, "seconds_so_far", lambda: 60.0)
+        answer = likely(*limited)
+    assert answer.code == 0
+    assert "Note: the time limit left figures out; likely evaluate m measures them" in answer.out
+    assert "likely report m writes it" in answer.out
+    assert {"metrics.json", "README.md"} <= {each.name for each in (data / "m").iterdir()}
+    assert not (data / "m" / "report.html").exists()
+    assert library.load("m").info["train"]["reserved"] == 60.0
+    monkeypatch.setattr("likely.cli.results.report_of", lambda *args: b"a page")
+    monkeypatch.setattr(verb, "seconds_so_far", lambda: -60.0)
+    again = likely(*limited, "--resume")
+    assert again.code == 0
+    assert "Note: the time limit" not in again.out
+    assert (data / "m" / "report.html").exists()
