@@ -22,8 +22,6 @@ class TrainConfig:
     """Passes over the training rows; None chooses by their number."""
     time_limit: float | None = None
     """Seconds of training, the schedule ending with it; None for no limit. Excludes `epochs`."""
-    reserved: float = 0.0
-    """Seconds of the time limit that are not for training: what was gone before it, and what is to come after it."""
     batch_size: int | None = None
     """Rows per step; None chooses by the number of rows."""
     learning_rate: float = 3e-3
@@ -47,6 +45,8 @@ class TrainConfig:
     """Seconds between two checkpoints, where there is a place for them."""
     checkpoint_steps: int | None = None
     """Steps between two checkpoints, beside the seconds."""
+    reserved: float = 0.0
+    """Seconds of the time limit that are not for training: what was gone before it, and what is to come after it."""
 
     def __post_init__(self) -> None:
         if self.epochs is not None and self.time_limit is not None:
@@ -61,6 +61,7 @@ class TrainConfig:
             arguments.positive("max_grad_norm", self.max_grad_norm)
         arguments.whole("warmup", self.warmup, 0)
         arguments.not_negative("weight_decay", self.weight_decay)
+        arguments.not_negative("reserved", self.reserved)
         arguments.integer("seed", self.seed)
         if self.precision not in ("auto", "float32", "bfloat16", "float64"):
             raise UserError(f"precision must be auto, float32, bfloat16 or float64, got {self.precision!r}")
