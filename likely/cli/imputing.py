@@ -36,6 +36,7 @@ def draw_restorations(
     from likely.cli.watched import watched
     from likely.contract import DrawsMissing
     from likely.corruptions import Erasing
+    from likely.data.images import ImageSource
     from likely.reopening import open_like
 
     fitted.capable(DrawsMissing, "draw what is missing")
@@ -47,6 +48,8 @@ def draw_restorations(
     if spread is not None:
         spread.check(kinds_of(fitted.schema), beside=target)
     rows = open_like(fitted, source, **opening.options())
+    if isinstance(rows, ImageSource) and fitted.model.x_shape[0] in (1, 3):
+        rows.keep_alpha(fitted.model.x_shape[0])
     with watched(rows, f"restoring {source}") as shown:
         if n is None:
             write_rows(

@@ -46,7 +46,15 @@ class Decoded:
     dpi: tuple[float, float] | None = None
 
 
-def decode(path: Path, place: str, size: tuple[int, int] | None, channels: int | None, max_pixels: int) -> Decoded:
+def decode(
+    path: Path,
+    place: str,
+    size: tuple[int, int] | None,
+    channels: int | None,
+    max_pixels: int,
+    *,
+    alpha: bool = False,
+) -> Decoded:
     """The pixels of one file, upright as its EXIF says; palettes and CMYK become RGB, alpha and 16 bits of gray stay.
 
     A color that a file says is transparent (PNG, GIF) becomes alpha. What is transparent is read as white where
@@ -58,6 +66,7 @@ def decode(path: Path, place: str, size: tuple[int, int] | None, channels: int |
         size: (height, width) to resize to, or None.
         channels: 1, 3 or None.
         max_pixels: more are refused before they are decoded.
+        alpha: whether there is alpha beside `channels`, of every image.
 
     Raises:
         DataError: if it is no image of a known format, damaged, or too large.
@@ -65,7 +74,7 @@ def decode(path: Path, place: str, size: tuple[int, int] | None, channels: int |
     with _opened(path, place, max_pixels) as image:
         n_bytes = _shrunk(image, place, size)
         with _ROOM.taken(n_bytes):
-            return _decoded(image, place, size, channels)
+            return _decoded(image, place, size, channels, alpha)
 
 
 def height_and_width(path: Path, place: str, max_pixels: int) -> tuple[int, int]:
@@ -82,7 +91,9 @@ def _lies_sideways(image: Image.Image) -> bool:
     return Image.Image.getexif(image).get(_ORIENTATION) in _SIDEWAYS
 
 
-def _decoded(image: ImageFile.ImageFile, place: str, size: tuple[int, int] | None, channels: int | None) -> Decoded:
+def _decoded(
+    image: ImageFile.ImageFile, place: str, size: tuple[int, int] | None, channels: int | None, alpha: bool
+) -> Decoded:
     info, several = (
         {str(name): value for name, value in image.info.items()},
         image.format != "MPO",
@@ -93,9 +104,9 @@ def _decoded(image: ImageFile.ImageFile, place: str, size: tuple[int, int] | Non
     assert upright is not None
     wide = upright.mode.startswith(("I", "F"))
     kept = _wide(upright, info, place) if wide else _narrow(upright, info, depth)
-    flat = channels is not None and _is_transparent(kept)
+    flat = channels is not None and not alpha and _is_transparent(kept)
     if channels is not None:
-        kept = _flattened(kept, channels)
+        kept = _with_alpha(kept, channels) if alpha else _flattened(kept, channels)
     pixels = _hidden_removed(np.ascontiguousarray(kept.resized(size)))
     profile = info.get("icc_profile") or None
     n_colors = 3 if pixels.ndim == 3 and pixels.shape[2] > 2 else 1
@@ -276,6 +287,13 @@ def _flattened(kept: _Kept, channels: int) -> _Kept:
     if alpha is not None:
         colors = Image.composite(colors, Image.new(colors.mode, colors.size, "white"), alpha)
     return _Kept(colors.convert("L" if channels == 1 else "RGB"), None)
+
+
+def _with_alpha(kept: _Kept, channels: int) -> _Kept:
+    """With 8 bits, of so many channels and alpha."""
+    colors, alpha = (_eight_bits(each) for each in (kept.colors, kept.alpha))
+    assert colors is not None
+    return _Kept(colors.convert("L" if channels == 1 else "RGB"), alpha or Image.new("L", colors.size, 255))
 
 
 def _eight_bits(image: Image.Image | None) -> Image.Image | None:

@@ -34,6 +34,7 @@ class ImageSource(Source):
     kind: ClassVar[str] = "image"
     in_memory: ClassVar[bool] = False
     _threads: tuple[int, ThreadPoolExecutor | None] = (0, None)
+    _alpha = False
 
     def __init__(
         self,
@@ -124,12 +125,19 @@ class ImageSource(Source):
     def decoded(self, id: int) -> Decoded:
         """One image of whatever size; of what is not read as it stands a warning tells, once of each kind."""
         place = self.place(id)
-        found = decode(self._root / self._names[id], place, self.size, self.channels, self.max_pixels)
+        path = self._root / self._names[id]
+        found = decode(path, place, self.size, self.channels, self.max_pixels, alpha=self._alpha)
         for remark in found.remarks:
             if self._remarks.setdefault(remark, place) is place:
                 self.notes = (*self.notes, f"{place} {remark}; so it is with others of its kind")
                 warnings.warn(self.notes[-1], stacklevel=2)
         return found
+
+    def keep_alpha(self, channels: int) -> None:
+        """From now on rows have so many channels and alpha: so they tell what is transparent, which is missing."""
+        self.channels, self._alpha = channels, True
+        first = self.pixels(self._first)
+        self._shape, self._dtype = first.shape, first.dtype
 
     def _first_readable(self) -> tuple[int, np.ndarray]:
         wrong = []

@@ -427,6 +427,20 @@ def test_a_hidden_color_shows_nowhere(kind, channels, size, tmp_path):
         assert found[~LOST].max() < 255
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.filterwarnings("ignore:a.png has transparent")
+def test_who_restores_is_told_what_is_transparent_whatever_the_channels(channels, tmp_path):
+    _hiding("alpha", tmp_path / "in", 255)
+    _save(tmp_path / "in/b.png", GRAY)
+    source = open_source(tmp_path / "in", channels=channels)
+    source.keep_alpha(channels)
+    rows = source.read(np.arange(2))
+    assert rows.shape == (2, 5, 7, channels + 1)
+    np.testing.assert_array_equal(rows[0, ..., -1] == 0, LOST)
+    assert not rows[0][LOST].any()
+    assert (rows[1, ..., -1] == 255).all()
+
+
 def test_what_is_not_read_as_it_stands_is_told_once(tmp_path):
     second = Image.fromarray(np.full((5, 7), 200, np.uint8))
     for name in ("a.tif", "b.tif", "c.tif"):
