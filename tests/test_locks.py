@@ -253,6 +253,20 @@ def test_loads_beside_a_writer_that_replaces_in_a_loop_all_succeed(tmp_path):
     assert set(found) <= {1, 2}
 
 
+def test_a_directory_that_somebody_else_replaces_right_now_is_replaced(tmp_path, monkeypatch):
+    path, listed = tmp_path / "model", os.listdir
+    keep(path, 1)
+
+    def moved_away(at):
+        if at == path:
+            raise FileNotFoundError(2, "No such file or directory", str(at))
+        return listed(at)
+
+    monkeypatch.setattr(os, "listdir", moved_away)
+    keep(path, 2)
+    assert which(load(path)) == 2
+
+
 def a_file(path):
     write_file(path, b"new")
 

@@ -290,7 +290,10 @@ def _check_extra(name: str) -> None:
 
 def check_ours(path: Path) -> None:
     """Refuses to replace, and so to delete, a directory with anything in it that `save` did not write."""
-    found = {entry.name for entry in path.iterdir() if not is_temporary(entry.name)} if path.is_dir() else set()
+    try:
+        found = {name for name in os.listdir(path) if not is_temporary(name)} if path.is_dir() else set()
+    except FileNotFoundError:  # somebody else is replacing it right now
+        found = set()
     foreign = sorted(found - {*MAX_BYTES, *EXTRAS})
     if found and (foreign or MANIFEST not in found):
         what = f"holds {foreign[0]!r}, which is no part of a model" if foreign else "is no fitted directory"
