@@ -8,6 +8,8 @@ from likely.cli.options import (
     Device,
     Directory,
     FalseAlarmRate,
+    Id,
+    Keep,
     Opening,
     Overwrite,
     Source,
@@ -44,6 +46,8 @@ def score(
     source: Source,
     output: ScoresOutput = None,
     overwrite: Overwrite = False,
+    id: Id = None,
+    keep: Keep = False,
     false_alarm_rate: FalseAlarmRate = None,
     strict: Strict = False,
     device: Device = "auto",
@@ -53,8 +57,10 @@ def score(
 
     Written are, by row: the surprise (larger is stranger), its p-value, whether it is flagged as novel, and where that
     is not its surprise alone, why. A row with what was not there at fit (a new category, a value out of range, none
-    where the model needs one) is novel; --strict refuses such rows.
+    where the model needs one) is novel; --strict refuses such rows. With --id and --keep columns of the table stand
+    first, each cell as it is.
     """
+    from likely.cli.carried import beside, carried_columns, check_carrying, told_clashes
     from likely.cli.outputs import places_of, write_columns
     from likely.cli.watched import watched
     from likely.reopening import open_like
@@ -63,20 +69,29 @@ def score(
     target = None if output is None else target_of(fitted, output, overwrite, source)
     if target is not None:
         target.check((".csv", ".parquet", ".npz"))
+    check_carrying(id or (), keep, target)
     rate = as_rate(false_alarm_rate, fitted.info)
     rows = open_like(fitted, source, **opening.options())
+    carried = carried_columns(rows, id or (), keep, target)
     with watched(rows, f"scoring {source}") as shown:
         scores = fitted.score(shown, false_alarm_rate=rate, strict=strict)
+    answers = places_of(rows) | {
+        "surprise": scores.surprise,
+        "p_value": scores.p_value,
+        "is_novel": scores.is_novel,
+        "reason": scores.reason,
+    }
     if target is not None:
-        write_columns(
-            target,
-            places_of(rows)
-            | {"surprise": scores.surprise, "p_value": scores.p_value, "is_novel": scores.is_novel}
-            | {"reason": scores.reason},
-        )
+        write_columns(target, beside(carried, answers))
     _show_scores(rows, fitted, scores)
     if output is not None:
         print(f"\nScores of {len(rows):,} rows are in {clean(output)}")
+    _print_told(told_clashes(carried, list(answers)))
+
+
+def _print_told(told: str) -> None:
+    if told:
+        print(told)
 
 
 def _show_scores(rows: "DataSource", fitted: "Fitted", scores: "Scores") -> None:
@@ -130,27 +145,34 @@ def encode(
     source: Source,
     output: Output,
     overwrite: Overwrite = False,
+    id: Id = None,
+    keep: Keep = False,
     strict: Strict = False,
     device: Device = "auto",
     opening: Opening = Opening(),
 ) -> None:
     """Write the code of each row."""
-    from likely.cli.outputs import ARRAYS, TABLES, places_of, write_codes
+    from likely.cli.carried import beside, carried_columns, check_carrying, told_clashes
+    from likely.cli.outputs import ARRAYS, TABLES, answers_of_codes, places_of, write_columns
     from likely.cli.watched import watched
     from likely.reopening import open_like
 
     fitted = opened(directory, device)
     target = target_of(fitted, output, overwrite, source)
     target.check((*ARRAYS, *TABLES))
+    check_carrying(id or (), keep, target)
     rows = open_like(fitted, source, **opening.options())
+    carried = carried_columns(rows, id or (), keep, target)
     with watched(rows, f"encoding {source}") as shown:
         codes = fitted.encode(shown, strict=strict)
     names = places_of(rows)
     if rows.labels is not None:
         names["label"] = rows.labels
-    write_codes(target, codes, names)
+    answers = answers_of_codes(target, codes, names)
+    write_columns(target, beside(carried, answers))
     sizes = " x ".join(map(str, codes.shape[1:]))
     print(f"Codes of {len(rows):,} rows, {sizes} numbers each, are in {clean(output)}")
+    _print_told(told_clashes(carried, list(answers)))
 
 
 @opens_data
@@ -159,23 +181,38 @@ def reconstruct(
     source: Source,
     output: Output,
     overwrite: Overwrite = False,
+    id: Id = None,
+    keep: Keep = False,
     strict: Strict = False,
     device: Device = "auto",
     opening: Opening = Opening(),
 ) -> None:
-    """Write each row as it comes back through the code."""
-    from likely.cli.outputs import labels_of, places_of, write_rows
+    """Write each row as it comes back through the code.
+
+    Columns of a table that the model does not see stay as they are. With --id and --keep columns stand first as they
+    are, and those of them that the model sees once more, reconstructed.
+    """
+    from likely.cli.carried import carried_columns, check_carrying, reconstructed_beside, told_clashes
+    from likely.cli.outputs import as_written, labels_of, places_of, table_of, write_rows, write_table
     from likely.cli.watched import watched
     from likely.reopening import open_like
 
     fitted = opened(directory, device)
     target = target_of(fitted, output, overwrite, source)
     check_rows_target(target, fitted)
+    check_carrying(id or (), keep, target)
     rows = open_like(fitted, source, **opening.options())
+    carried = carried_columns(rows, id or (), keep, target)
+    seen = [column.name for column in fitted.schema.columns if column.width]
     with watched(rows, f"reconstructing {source}") as shown:
         again = fitted.reconstruct(shown, strict=strict)
-    write_rows(target, again, fitted.schema, places_of(rows).get("place"), labels_of(rows, target), rows.given)
+    if carried and rows.given is not None:
+        table, dialect = as_written(target, table_of(again), rows.given)
+        write_table(target, reconstructed_beside(carried, table, rows.given, seen), dialect)
+    else:
+        write_rows(target, again, fitted.schema, places_of(rows).get("place"), labels_of(rows, target), rows.given)
     print(f"Reconstructions of {len(rows):,} rows (means, in the units of the data) are in {clean(output)}")
+    _print_told(told_clashes(carried, [name for name in seen if name in carried]))
 
 
 @opens_data

@@ -1,6 +1,5 @@
 """`likely restore --draws N --uncertainty FILE`: what could stand where values are missing, and how sure that is."""
 
-from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -96,6 +95,7 @@ def _write_draws(target: "Target", draws: list[Any], schema: "Schema", source: "
 def _write_long(target: "Target", draws: list[Any], schema: "Schema", source: "Source", numbers: np.ndarray) -> None:
     import pyarrow
 
+    from likely.cli.carried import unused
     from likely.cli.outputs import as_written, columns_of, write_table
 
     tables = [pyarrow.table(columns_of(draw, schema)) for draw in draws]
@@ -104,10 +104,3 @@ def _write_long(target: "Target", draws: list[Any], schema: "Schema", source: "S
     names = long.column_names
     long = long.add_column(0, unused("row", names), [np.tile(np.arange(len(source)), len(draws))])
     write_table(target, long.add_column(0, unused("draw", names), [numbers]), written[0][1])
-
-
-def unused(name: str, taken: Collection[str]) -> str:
-    """The name, with an underscore behind it where it is taken."""
-    while name in taken:
-        name += "_"
-    return name

@@ -58,6 +58,11 @@ FalseAlarmRate = Annotated[
     typer.Option(help="Share of ordinary rows that may be flagged; 0.05, or what fit was told.", show_default=False),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there already.")]
+Id = Annotated[
+    list[str] | None,
+    typer.Option("--id", metavar="COLUMN", help="Column of the table to stand before the answers; may be repeated."),
+]
+Keep = Annotated[bool, typer.Option("--keep", help="All columns of the table before the answers.")]
 Strict = Annotated[
     bool,
     typer.Option("--strict", help="Refuse rows that hold what was not there at fit, and list all that they hold."),

@@ -111,13 +111,12 @@ def write_columns(target: "Target", columns: Columns) -> None:
                 np.savez_compressed(file, **{name: _as_array(values) for name, values in columns.items()})  # type: ignore[arg-type]
 
 
-def write_codes(target: "Target", codes: np.ndarray, columns: Columns) -> None:
-    """Writes codes (n, *z_shape): an array, or a table that also names each row."""
+def answers_of_codes(target: "Target", codes: np.ndarray, columns: Columns) -> dict[str, Any]:
+    """Codes (n, *z_shape) as columns: an array, or of a table a column for each number, after those that name a row."""
     if target.suffix in ARRAYS:
-        write_columns(target, {"codes": codes} | (columns if target.suffix == ".npz" else {}))
-        return
+        return {"codes": codes, **(columns if target.suffix == ".npz" else {})}
     flat = codes.reshape(len(codes), -1)
-    write_columns(target, {**columns, **{f"z{i}": flat[:, i] for i in range(flat.shape[1])}})
+    return {**columns, **{f"z{i}": flat[:, i] for i in range(flat.shape[1])}}
 
 
 def places_of(source: "Source") -> dict[str, Any]:
@@ -168,7 +167,9 @@ def _as_arrow(values: Any) -> Any:
 def _as_array(values: Any) -> np.ndarray:
     """An array without Python's own objects, which only a pickle could hold: they become text."""
     array = np.asarray(values.to_pylist() if hasattr(values, "to_pylist") else values)
-    return array.astype(np.str_) if array.dtype == object else array
+    if array.dtype != object:
+        return array
+    return np.array(["" if each is None else str(each) for each in array], dtype=np.str_)
 
 
 def _channels(schema: "Schema") -> int:

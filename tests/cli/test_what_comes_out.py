@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
+from likely.cli.csv_files import BLOCK_ROWS, Dialect, write_csv
 from tests.cli.conftest import Likely
 
 N = 200
@@ -130,3 +132,104 @@ def test_labels_of_arrays_come_back(here, likely: Likely):
     found = np.load("b.npz")
     np.testing.assert_array_equal(found["y"], np.arange(100) % 3)
     np.testing.assert_array_equal(np.delete(found["X"], 10), np.delete(rows, 10))
+
+
+@pytest.mark.parametrize("verb", ["score", "encode"])
+def test_columns_stand_before_the_answers(verb, mine, likely: Likely):
+    assert likely(verb, "m", "new.csv", "-o", "plain.csv").code == 0
+    plain = read(mine / "plain.csv", delimiter=",")
+    answer = likely(verb, "m", "new.csv", "-o", "ids.csv", "--id", "번호", "--id", "병")
+    assert answer.code == 0, answer.err
+    found = read(mine / "ids.csv", delimiter=",")
+    assert found[0] == ["번호", "병", *plain[0]]
+    assert [line[:2] for line in found[1:]] == [[line[0], line[6]] for line in cells()]
+    assert [line[2:] for line in found] == plain
+    assert likely(verb, "m", "new.csv", "-o", "all.csv", "--keep", "--id", "수").code == 0
+    found = read(mine / "all.csv", delimiter=",")
+    assert found[0] == ["수", "번호", "국가", "값", "메모", "원", "병", *plain[0]]
+    for line, given in zip(found[1:], cells(), strict=True):
+        assert line[:4] == [given[2], given[0], given[1], given[3]]
+        assert line[4] == (f"'{given[4]}" if given[4].startswith("=") else given[4])  # a spreadsheet would run it
+    for kind in ("parquet", "npz"):
+        assert likely(verb, "m", "new.csv", "-o", f"ids.{kind}", "--id", "번호").code == 0
+    numbers = [int(line[0]) for line in cells()]
+    assert pyarrow.parquet.read_table("ids.parquet").column(0).to_pylist() in (numbers, [str(each) for each in numbers])
+    assert np.load("ids.npz")["번호"].astype(np.int64).tolist() == numbers
+
+
+def test_reconstructions_stand_beside_the_cells_themselves(mine, likely: Likely):
+    answer = likely("reconstruct", "m", "new.csv", "-o", "out.csv", "--keep")
+    assert answer.code == 0, answer.err
+    assert "국가 is 국가_, 수 is 수_, 값 is 값_" in answer.out
+    found = read(mine / "out.csv")
+    assert found[0] == ["번호", "국가", "수", "값", "메모", "원", "병", "국가_", "수_", "값_"]
+    assert [line[:7] for line in found[1:]] == cells()
+    assert likely("reconstruct", "m", "new.csv", "-o", "id.csv", "--id", "병").code == 0
+    found = read(mine / "id.csv")
+    assert [each.strip() for each in found[0]] == ["병", "번호", "국가", "수", "값", "메모", "원"]
+
+
+def test_an_answer_whose_name_is_taken_has_another_one(mine, likely: Likely):
+    write(mine / "new.csv", cells())
+    text = (mine / "new.csv").read_text("utf-8").replace("메모", "surprise", 1).replace("번호", "row", 1)
+    (mine / "taken.csv").write_text(text, "utf-8")
+    answer = likely("score", "m", "taken.csv", "-o", "out.csv", "--id", "row", "--id", "surprise")
+    assert answer.code == 0, answer.err
+    assert "row is row_, surprise is surprise_" in answer.out
+    found = read(mine / "out.csv", delimiter=",")
+    assert found[0] == ["row", "surprise", "row_", "surprise_", "p_value", "is_novel", "reason"]
+    assert [line[0] for line in found[1:]] == [line[0] for line in cells()]
+    assert [line[2] for line in found[1:]] == [str(i) for i in range(N)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["score", "m", "new.csv", "-o", "s.csv", "--id", "이름"], 'has no column "이름"; it has 번호, 국가, 수, 값'),
+        (["score", "m", "new.csv", "--id", "번호"], "add -o FILE"),
+        (["encode", "m", "new.csv", "-o", "z.npy", "--keep"], "--keep: z.npy holds answers alone"),
+    ],
+)
+def test_columns_that_cannot_stand_there_are_one_line(arguments, words, mine, likely: Likely):
+    answer = likely(*arguments)
+    assert answer.code == 2
+    assert words in answer.line
+    assert not [path.name for path in mine.iterdir() if path.suffix in (".npy",) or path.name == "s.csv"]
+
+
+def test_rows_without_columns_have_none_to_carry(digits, likely: Likely, tmp_path):
+    answer = likely("score", "vae", "digits", "-o", tmp_path / "s.csv", "--id", "a")
+    assert answer.code == 2
+    assert "digits is no table with columns" in answer.line
+
+
+def test_no_cell_breaks_a_row_or_runs_as_a_formula(tmp_path):
+    columns = {
+        "=name": ["=1", "+1", "-x", "@a", "\ta", "a\rb", "a\nb", 'a"b', "a,b", "a\0b", "-1.5", "-", None, 1.5, ""]
+    }
+    with open(tmp_path / "a.csv", "wb") as file:
+        write_csv(file, {**columns, "n": range(15)})
+    text = (tmp_path / "a.csv").read_bytes()
+    assert text.startswith(b"\xef\xbb\xbf")
+    expected = ["'=1", "+1", "'-x", "'@a", "'\ta", "a\rb", "a\nb", 'a"b', "a,b", "a\ufffdb", "-1.5", "-", "", "1.5", ""]
+    found = read(tmp_path / "a.csv", delimiter=",")
+    assert found == [["'=name", "n"], *([each, str(i)] for i, each in enumerate(expected))]
+    by_pandas = pd.read_csv(tmp_path / "a.csv", keep_default_na=False)
+    assert by_pandas["'=name"].tolist() == expected
+    parse = pyarrow.csv.ParseOptions(newlines_in_values=True)
+    assert pyarrow.csv.read_csv(tmp_path / "a.csv", parse_options=parse).column(0).to_pylist() == expected
+
+
+def test_a_table_is_written_in_blocks(tmp_path):
+    n = 3 * BLOCK_ROWS + 7
+    with open(tmp_path / "a.csv", "wb") as file:
+        write_csv(file, {"a": np.arange(n), "b": [f"{i},{i}" for i in range(n)]}, Dialect(encoding="utf-16"))
+    found = read(tmp_path / "a.csv", "utf-16", ",")
+    assert found[0] == ["a", "b"]
+    assert found[1:] == [[str(i), f"{i},{i}"] for i in range(n)]
+
+
+def test_what_an_encoding_lacks_makes_the_file_utf_8(tmp_path):
+    with open(tmp_path / "a.csv", "wb") as file:
+        write_csv(file, {"a": ["가", "é😀"]}, Dialect(encoding="cp949"))
+    assert read(tmp_path / "a.csv") == [["a"], ["가"], ["é😀"]]
