@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -164,11 +164,22 @@ def _truths(text: pa.ChunkedArray) -> Typed:
 
 
 def _numbers(text: pa.ChunkedArray, cells: Cells) -> Typed:
-    matched = cells.marks.match(text)
-    plain = cells.marks.plainly(text)
+    marks = cells.marks
+    matched = marks.match(text)
+    if not marks.thousands and pc.all(matched).as_py() is False:
+        marks = _with_thousands(marks, text)
+        matched = marks.match(text)
+    plain = marks.plainly(text)
     if pc.all(matched).as_py() is not False:
         return Typed(_cast(plain, cells.kind))
     return Typed(pc.if_else(matched, plain, text), fits=False)
+
+
+def _with_thousands(marks: Marks, text: pa.ChunkedArray) -> Marks:
+    """The marks with one between thousands, where a cell can be nothing else: "1.234,5" beside a decimal comma."""
+    more = replace(marks, thousands="," if marks.decimal == "." else ".")
+    certain = pc.match_substring_regex(text, rf"[{more.thousands}][0-9]{{3}}[,.][0-9]")
+    return more if pc.any(pc.and_(certain, more.match(text))).as_py() else marks
 
 
 def _cast(plain: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:

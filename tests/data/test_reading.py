@@ -171,6 +171,14 @@ def test_thousands_of_one_column_may_come_in_another_later(tmp_path):
     assert later.table.to_pydict() == {"a": [1], "b": [1234.5]}
 
 
+def test_thousands_that_come_later_are_read_where_they_can_be_nothing_else(schema, tmp_path):
+    price = 'code,mixed,flag,n,price\n1,1,true,1,"{}"\n1,1,true,"{}","2,5"\n'
+    certain = source_of(tmp_path, price.format("1.234,5", "1,234,567"), like=schema.later_reading).table
+    assert certain.select(["n", "price"]).to_pydict() == {"n": [1, 1234567], "price": [1234.5, 2.5]}
+    doubtful = source_of(tmp_path, price.format("1.234", "1,234"), like=schema.later_reading).table
+    assert doubtful.select(["n", "price"]).to_pydict() == {"n": ["1", "1,234"], "price": ["1.234", "2.5"]}
+
+
 def test_what_stands_at_the_fit_is_typed_block_by_block_as_at_once():
     text = pa.chunked_array([["1", "", "3"], ["x", "2"], []], pa.string())
     cells = Cells("v", "real", Marks(), ("x",))
