@@ -61,14 +61,22 @@ def find_kind(name: str, text: pa.ChunkedArray, missing: Sequence[str] = ()) -> 
 
 def _kind_of(numbers: pa.ChunkedArray, text: pa.ChunkedArray) -> str:
     """Of cells that all are numbers: "text" where they are codes, or whole numbers past what numbers can hold."""
-    if numbers.null_count == len(numbers) or pc.any(pc.match_substring_regex(text, _CODE)).as_py():
+    if numbers.null_count == len(numbers) or _holds_codes(text):
         return "text"
-    beyond = pc.greater(pc.abs(numbers.cast(pa.float64(), safe=False)), float(MAX_WHOLE))
-    if pc.any(beyond).as_py():
+    ends = pc.min_max(numbers)
+    if max(abs(ends["min"].as_py()), abs(ends["max"].as_py())) > MAX_WHOLE:
+        beyond = pc.greater(pc.abs(numbers.cast(pa.float64(), safe=False)), float(MAX_WHOLE))
         whole = pc.and_(beyond, pc.match_substring_regex(text, _WHOLE))
         if pc.sum(whole).as_py() > ODD_SHARE * (len(numbers) - numbers.null_count):
             return "text"
     return "whole" if pa.types.is_integer(numbers.type) else "real"
+
+
+def _holds_codes(text: pa.ChunkedArray) -> bool:
+    if len(text) > _SAMPLE:  # a regular expression takes longer than all else here: it sees what begins as a code does
+        starts = [pc.starts_with(text, start) for start in ("0", "-0", "+0")]
+        text = text.filter(pc.or_(starts[0], pc.or_(starts[1], starts[2])))
+    return pc.any(pc.match_substring_regex(text, _CODE)).as_py() is True
 
 
 class _Column:
@@ -78,6 +86,7 @@ class _Column:
         self.name, self.text = name, text
         found = pc.value_counts(text.drop_null())
         self.values, self.counts = found.field("values"), found.field("counts").to_numpy()
+        self._fits: dict[Marks, np.ndarray] = {}
 
     def found(self) -> Found:
         """What it is."""
@@ -86,36 +95,37 @@ class _Column:
             return as_text
         if set(pc.utf8_lower(self.values).unique().to_pylist()[:3]) <= {"true", "false"} and len(self.values) <= 12:
             return Found(Cells(self.name, "truth"))
-        ways = self._ways(self._some())
+        some = self._some()
+        units = [unit for unit in UNITS if pc.any(pc.match_substring(some, unit)).as_py()]
+        likely = self._ways(some, [replace(way, unit=unit) for unit in ["", *units] for way in WAYS], 0.9)
+        likely = [way for way in likely if way.may_occur(self.values)]
+        ways = self._ways(self.values, likely) if likely else []
         if not ways:
             return as_text
         matched = self._matched(ways[0])
         share = self.counts[matched].sum() / self.counts.sum()
         if not self._mostly_numbers(matched, share):
             return replace(as_text, note=self._why_text(matched, share))
-        return self._as_numbers(self._ways(self.values), matched)
+        return self._as_numbers(_different(ways, self.values), matched)
 
     def _some(self) -> pa.Array:
         """Enough different cells to tell that they are no numbers."""
         step = max(1, len(self.values) // _SAMPLE)
         return self.values.take(pa.array(np.arange(0, len(self.values), step)))
 
-    def _ways(self, values: pa.Array) -> list[Marks]:
-        """The ways that read most of these cells as numbers; one of those that read them as the same numbers."""
-        weights = np.ones(len(values), int) if len(values) < len(self.values) else self.counts
-        units = [unit for unit in UNITS if pc.any(pc.match_substring(values, unit)).as_py()]
-        ways = [replace(way, unit=unit) for unit in ["", *units] for way in WAYS]
-        fits = {way: _flags(way.match(values)) for way in ways}
-        best = max(int(weights[fit].sum()) for fit in fits.values())
-        different: dict[bytes, Marks] = {}
-        for way, fit in fits.items():
-            if best and weights[fit].sum() == best:
-                numbers = _numbers(values.filter(pa.array(fit)), way)
-                different.setdefault(fit.tobytes() + numbers.tobytes(), way)
-        return list(different.values())
+    def _ways(self, values: pa.Array, ways: Sequence[Marks], share: float = 1.0) -> list[Marks]:
+        """Those of the ways that read most of some cells as numbers, or at least a share of that."""
+        if values is self.values:
+            fits = {way: int(self.counts[self._matched(way)].sum()) for way in ways}
+        else:
+            fits = {way: int(_flags(way.match(values)).sum()) for way in ways}
+        best = max(fits.values())
+        return [way for way, fit in fits.items() if best and fit >= share * best]
 
     def _matched(self, way: Marks) -> np.ndarray:
-        return _flags(way.match(self.values))
+        if way not in self._fits:
+            self._fits[way] = _flags(way.match(self.values))
+        return self._fits[way]
 
     def _mostly_numbers(self, matched: np.ndarray, share: float) -> bool:
         """Whether what is no number is rare, or a word that means missing."""
@@ -162,6 +172,17 @@ class _Column:
         found = f"{self.counts[matched].sum():,} of {self.counts.sum():,} cells are numbers, but not {shown!r}{more}"
         mend = f'--missing "{shown}" (missing=[{shown!r}]) if that means missing, or correct the file'
         return f'column "{self.name}" is read as text: {found} (row {row}): {mend}'
+
+
+def _different(ways: Sequence[Marks], values: pa.Array) -> list[Marks]:
+    """One of the ways that read the same cells as the same numbers."""
+    if len(ways) == 1:
+        return [*ways]
+    different: dict[bytes, Marks] = {}
+    for way in ways:
+        fit = _flags(way.match(values))
+        different.setdefault(fit.tobytes() + _numbers(values.filter(pa.array(fit)), way).tobytes(), way)
+    return list(different.values())
 
 
 def _flags(found: pa.Array) -> np.ndarray:

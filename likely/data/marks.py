@@ -50,6 +50,11 @@ class Marks:
             return rf"^[+\-−]?(?:{unit}[ {BLANKS}]?)?[+\-−]?{number}(?:[ {BLANKS}]?{unit})?$"
         return rf"^[+\-−]?{number}$"
 
+    def may_occur(self, text: pa.Array | pa.ChunkedArray) -> bool:
+        """Whether what stands between thousands is in any cell."""
+        signs = {"": "", " ": BLANKS, "'": "'’"}.get(self.thousands, self.thousands)
+        return not signs or any(pc.any(pc.match_substring(text, sign)).as_py() for sign in signs)
+
     def match(self, text: pa.Array | pa.ChunkedArray) -> pa.BooleanArray:
         """Which cells, without blanks around them, are numbers written so; null stays."""
         return pc.match_substring_regex(text, self.pattern())

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from likely.data.marks import Marks
 
+_SAMPLE = 100
 TRUTH = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
 """What stands for true and false in a column of them, in small letters."""
 
@@ -141,16 +142,19 @@ def filled(text: pa.ChunkedArray, missing: Sequence[str] = ()) -> pa.ChunkedArra
 def plain_numbers(text: pa.ChunkedArray, kind: str = "real") -> pa.ChunkedArray | None:
     """Cells as numbers where each is a finite one, as programs write it, or empty; None else."""
     text = pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
-    if kind == "whole":
-        try:
-            return text.cast(pa.int64())
-        except pa.ArrowInvalid:
-            pass
+    if kind == "whole" and (whole := _as(pa.int64(), text)) is not None:
+        return whole
+    numbers = _as(pa.float64(), text)
+    return numbers if numbers is not None and pc.all(pc.is_finite(numbers)).as_py() is not False else None
+
+
+def _as(kind: pa.DataType, text: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """Cells as numbers of a type; None where one is none."""
     try:
-        numbers = text.cast(pa.float64())
+        text.slice(0, _SAMPLE).cast(kind)  # Arrow tries all cells, and takes long for each that is none
+        return text.cast(kind)
     except pa.ArrowInvalid:
         return None
-    return numbers if pc.all(pc.is_finite(numbers)).as_py() is not False else None
 
 
 def _truths(text: pa.ChunkedArray) -> Typed:
@@ -183,12 +187,8 @@ def _with_thousands(marks: Marks, text: pa.ChunkedArray) -> Marks:
 
 
 def _cast(plain: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
-    if kind == "whole":
-        try:
-            return plain.cast(pa.int64())
-        except pa.ArrowInvalid:  # a later file may hold fractions
-            pass
-    return plain.cast(pa.float64())
+    whole = _as(pa.int64(), plain) if kind == "whole" else None  # a later file may hold fractions
+    return plain.cast(pa.float64()) if whole is None else whole
 
 
 def as_written(numbers: np.ndarray, cells: Cells) -> list[str]:
