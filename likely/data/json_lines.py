@@ -23,6 +23,13 @@ def read_json_lines(path: Path, name: str) -> pa.Table:
     except OSError as error:
         raise DataError(f"{name} cannot be read: {error.strerror}") from None
     content = content.removeprefix(b"\xef\xbb\xbf")
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = 1 + content.count(b"\n", 0, error.start)
+        raise DataError(
+            f"{name}, line {line}: found bytes that are no UTF-8, as JSON has to be; save it in UTF-8"
+        ) from None
     if not content.strip():
         raise DataError(f"{name} is empty; expected an object on each line, such as {{'a': 1}} in double quotes")
     sink = pa.BufferOutputStream()  # Arrow's own memory, as `likely.data.encodings.Text.open` says

@@ -236,10 +236,12 @@ def _read_arrow(path: Path, name: str) -> pa.Table:
     try:
         with pa.OSFile(str(path)) as file:
             try:
-                return pa.ipc.open_file(file).read_all()
+                table = pa.ipc.open_file(file).read_all()
             except pa.ArrowInvalid:
                 file.seek(0)
-                return pa.ipc.open_stream(file).read_all()
+                table = pa.ipc.open_stream(file).read_all()
+            table.validate(full=True)  # offsets and text are as the file says
+            return table
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise DataError(f"{name} cannot be read as an Arrow or Feather file ({reason}); save it again") from None

@@ -116,6 +116,7 @@ BROKEN = {
     "no object.jsonl": (b'{"a": 1}\n[1, 2]\n', ["line 2", "a list", "expected an object"]),
     "no json.jsonl": (b'{"a": 1}\n{"a": 1\n', ["line 2", "no JSON"]),
     "two types.jsonl": (b'{"a": 1}\n{"a": "x"}\n', ["line 2", 'field "a"', "a number in line 1, a text here"]),
+    "other encoding.jsonl": (b'{"a": 1}\n{"a\xff": 2}\n', ["line 2", "no UTF-8"]),
     "no arrow.arrow": (b"nothing", ["cannot be read as an Arrow"]),
     "no arrow.feather": (b"", ["cannot be read as an Arrow"]),
     "old.xls": (b"", ["save it as .xlsx"]),
