@@ -5,6 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -304,7 +305,12 @@ def _info(plan: Plan, history: History) -> dict[str, Any]:
     recipe = plan.recipe
     return {
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "data": {"name": recipe.source.name, "rows": len(recipe.source), "digest": recipe.source.digest()},
+        "data": {
+            "name": recipe.source.name,
+            "rows": len(recipe.source),
+            "digest": recipe.source.digest(),
+            "bytes": _file_size(recipe.source.name),
+        },
         "split": plan.split.sizes(),
         "calibration": plan.calibrate,
         "test": float(plan.test),
@@ -321,3 +327,12 @@ def _info(plan: Plan, history: History) -> dict[str, Any]:
         },
         "chosen": [*plan.chosen, *history.notes, *history.warnings],
     }
+
+
+def _file_size(name: str) -> int | None:
+    """Of the file that rows came from; None where they came from no file."""
+    path = Path(name).expanduser()
+    try:
+        return path.stat().st_size if path.is_file() else None
+    except (OSError, ValueError):  # a name that no system takes
+        return None

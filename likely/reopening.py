@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from likely.data import Source, open_source
@@ -13,6 +14,9 @@ from likely.errors import DataError
 from likely.fitted import Fitted
 from likely.fitting import OPENING, choose_split
 
+MAX_UNKNOWN_BYTES = 2**30
+"""How large a file is read to look whether it is the one of the fit, where older models do not tell its size."""
+
 
 def reopen(info: Mapping[str, Any]) -> tuple[Source, Split]:
     """The data of a fit and how it was split, from what the fit wrote down.
@@ -22,6 +26,7 @@ def reopen(info: Mapping[str, Any]) -> tuple[Source, Split]:
     """
     match info:
         case {"data": {"name": str(name), "options": dict(options)}} if options.keys() <= OPENING.keys():
+            _check_size(name, info["data"].get("bytes"))
             # Rows that are judged are never augmented, and a part of one's own need not be known here.
             source = open_source(name, **{**options, "augment": ()})
         case _:
@@ -30,6 +35,14 @@ def reopen(info: Mapping[str, Any]) -> tuple[Source, Split]:
     if split is None:
         raise DataError(f"{name} has changed since the fit, so its test rows cannot be told")
     return source, split
+
+
+def _check_size(name: str, n_bytes: Any) -> None:
+    """Refuses a file that is not the one of the fit by its size alone: a model may name any file, however large."""
+    path = Path(name).expanduser()
+    found = path.stat().st_size if path.is_file() else None
+    if found is not None and found != n_bytes and (n_bytes is not None or found > MAX_UNKNOWN_BYTES):
+        raise DataError(f"{name} has {found:,} bytes and is not the file of the fit, so its test rows cannot be told")
 
 
 def split_again(info: Mapping[str, Any], source: Source) -> Split | None:

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import dataclasses
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from likely.cli.options import (
     opens_data,
 )
 from likely.cli.screen import clean
-from likely.errors import DataError, UserError
+from likely.errors import DataError, UserError, quoted_path
 
 if TYPE_CHECKING:
     import numpy as np
@@ -165,7 +166,9 @@ def _court(fitted: "Fitted", directory: str, source: str | None, opening: Openin
         try:
             own, split = reopen(fitted.info)
         except DataError as error:
-            raise DataError(f"{error}; name rows to judge by: likely evaluate {directory} SOURCE") from error
+            raise DataError(
+                f"{error}; name rows to judge by: likely evaluate {quoted_path(directory)} SOURCE"
+            ) from error
         return Court(own, split.train, split.test, own=True)
     other = open_like(fitted, source, **opening.options())
     again = split_again(fitted.info, other)
@@ -176,7 +179,7 @@ def _court(fitted: "Fitted", directory: str, source: str | None, opening: Openin
     if known.all():
         raise DataError(
             f"the model learned from every row of {other.name}, so none can judge it; leave SOURCE out to judge it by "
-            f"the rows that the fit kept for that: likely evaluate {directory}"
+            f"the rows that the fit kept for that: likely evaluate {quoted_path(directory)}"
         )
     return Court(other, np.empty(0, np.int64), test[~known], own=False, left_out=int(known.sum()))
 
@@ -223,13 +226,17 @@ def _learned(fitted: "Fitted", court: Court) -> "Source | None":
 
 def read_history(directory: str) -> "History":
     """The training as history.csv has it; empty where that cannot be read."""
+    from likely.persistence import read_extra
     from likely.training import History
 
-    path = Path(directory) / "history.csv"
     try:
-        if path.stat().st_size > MAX_HISTORY_BYTES:
-            return History()
-        lines = csv.DictReader(io.StringIO(path.read_text("utf-8")))
-        return History([{name: float(value) for name, value in line.items() if value} for line in lines])
-    except (OSError, ValueError, TypeError):
+        text = read_extra(directory, "history.csv", MAX_HISTORY_BYTES).decode()
+        lines = csv.DictReader(io.StringIO(text))
+        rows = [{name: float(value) for name, value in line.items() if value} for line in lines]
+    except (UserError, ValueError, TypeError, csv.Error):
         return History()
+    return History(rows if all(_is_step(row) for row in rows) else [])
+
+
+def _is_step(row: dict[str, float]) -> bool:
+    return math.isfinite(row.get("step", math.nan))

@@ -1,14 +1,13 @@
 """Rows in a numpy array: handed in, or read from .npy and .npz files, or scikit-learn's digits."""
 
 import hashlib
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
+from likely.data.numpy_files import read_arrays
 from likely.data.on_disk import LARGE_BYTES, Pages
 from likely.data.source import Source, as_slice
 from likely.errors import DataError
@@ -153,7 +152,7 @@ def digits() -> ArraySource:
 
 def read_npy(path: Path, name: str) -> ArraySource:
     """Rows of an .npy file."""
-    array = _load(path, name, mapped=path.stat().st_size > LARGE_BYTES)
+    array = read_arrays(path, name, mapped=path.stat().st_size > LARGE_BYTES)
     if not isinstance(array, np.ndarray):
         raise DataError(f"{name} holds several arrays; rename it to {path.stem}.npz")
     return ArraySource(array, name=name)
@@ -167,7 +166,7 @@ def read_npz(path: Path, name: str, label: str | None = None) -> ArraySource:
         name: what the user typed.
         label: the array that holds the labels; y where None.
     """
-    arrays = _load(path, name)
+    arrays = read_arrays(path, name)
     if isinstance(arrays, np.ndarray):
         raise DataError(f"{name} is a single array; rename it to {path.stem}.npy")
     if "format" in arrays and arrays.keys() & {"indptr", "row", "offsets"}:
@@ -225,25 +224,3 @@ def _stacked_labels(
         return None
     pairs = zip(found, sections.values(), strict=True)
     return np.concatenate([checked_labels(labels, n_rows, name) for labels, n_rows in pairs])
-
-
-def _load(path: Path, name: str, *, mapped: bool = False) -> np.ndarray | dict[str, np.ndarray]:
-    try:
-        with open(path, "rb") as file:
-            mode: Any = "r" if mapped else None
-            loaded: Any = np.load(path if mapped else file, mmap_mode=mode, allow_pickle=False)
-            return loaded if isinstance(loaded, np.ndarray) else {key: loaded[key] for key in loaded.files}
-    except MemoryError:
-        raise DataError(f"{name} says that it holds more than the memory does; split it into smaller files") from None
-    except (ValueError, EOFError, OSError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-        raise _unreadable(name, error) from None
-
-
-def _unreadable(name: str, error: Exception) -> DataError:
-    text = str(error)
-    if "pickle" in text.lower():
-        mend = "save plain numbers with numpy.save(path, array) or numpy.savez(path, X=array)"
-        return DataError(f"{name} holds a pickle, which could run code when it is read, and is refused; {mend}")
-    if isinstance(error, OSError) and error.strerror:
-        return DataError(f"{name} cannot be read: {error.strerror}")
-    return DataError(f"{name} is damaged or cut short ({text.splitlines()[0] if text else 'no data'}); save it again")

@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from likely.data import endings
 from likely.data.arrays import checked_labels
@@ -22,6 +21,7 @@ from likely.data.frames import read_frame
 from likely.data.given import Given
 from likely.data.inferred_reading import infer_reading
 from likely.data.json_lines import read_json_lines
+from likely.data.parquet import read_parquet
 from likely.data.reading import Reading, blanked, retyped, typed_table
 from likely.data.source import Source, as_slice
 from likely.data.spreadsheets import read_workbook
@@ -159,7 +159,7 @@ def file_source(
     elif ending.endswith(endings.ARROW):
         table = _read_arrow(path, name)
     elif ending.endswith(endings.PARQUET):
-        table = _read_parquet(path, name)
+        table = read_parquet(path, name)
     else:
         return delimited_source(open_delimited(path, name, like.encoding), like).setting_aside(label, drop)
     return _typed_source(table, like, name, label, drop, notes=notes)
@@ -217,18 +217,6 @@ def frame_source(
         return _typed_source(data, like, "table", label, drop, "pyarrow", native=data)
     table, library = read_frame(data)
     return _typed_source(table, like, "DataFrame", label, drop, library, native=data)
-
-
-def _read_parquet(path: Path, name: str) -> pa.Table:
-    try:
-        return pq.read_table(path, memory_map=False)
-    except OSError as error:
-        reason = error.strerror or str(error).splitlines()[0]
-        raise DataError(f"{name} cannot be read as Parquet ({reason}); save it again") from None
-    except (pa.ArrowException, ValueError) as error:
-        twice = re.findall(r"[Dd]uplicate field \(name: '?([^')]*)", str(error))
-        reason = duplicates_text(twice) if twice else f"cannot be read as Parquet ({str(error).splitlines()[0]})"
-        raise DataError(f"{name}: {reason}; save it again") from None
 
 
 def _read_arrow(path: Path, name: str) -> pa.Table:

@@ -8,6 +8,11 @@ from likely.errors import DataError
 
 MAX_BYTES = 2**31
 """What unpacks to more is refused."""
+
+MAX_TIMES = 100
+MIN_BYTES = 2**30
+"""An archive that says what it unpacks to may say 1 GiB, or where it is large itself 100 times as much as it is;
+zlib alone reaches 1,000 times."""
 _BLOCK_BYTES = 2**22
 
 
@@ -31,3 +36,14 @@ def unpacked(path: Path, name: str, limit: int = MAX_BYTES) -> bytes:
     except OSError as error:
         raise DataError(f"{name} cannot be read: {error.strerror}") from None
     return b"".join(blocks)
+
+
+def check_unpacked(name: str, n_packed: int, n_unpacked: int) -> None:
+    """Raises DataError if a file of so many bytes would unpack to more than is allowed."""
+    limit = max(MIN_BYTES, MAX_TIMES * n_packed)
+    if n_unpacked > limit:
+        raise DataError(
+            f"{name} has {n_packed:,} bytes and would unpack to {n_unpacked:,}; expected at most {limit:,}, the "
+            f"larger of 1 GiB and {MAX_TIMES} times the file. It may be a decompression bomb: if you trust it, "
+            "save it without compression, or in parts"
+        )

@@ -5,6 +5,6 @@ a model's tensors into bytes and back, `checkpoints` keeps the state of a run. T
 """
 
 from likely.persistence.checkpoints import Checkpoints
-from likely.persistence.directory import Loaded, add_extra, load, save
+from likely.persistence.directory import Loaded, add_extra, load, read_extra, save
 
-__all__ = ["Checkpoints", "Loaded", "add_extra", "load", "save"]
+__all__ = ["Checkpoints", "Loaded", "add_extra", "load", "read_extra", "save"]

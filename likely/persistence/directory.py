@@ -23,6 +23,7 @@ from likely.contract import Model
 from likely.data import Schema
 from likely.errors import ModelFileError, UserError
 from likely.files import create, is_temporary, new_directory, standing, write_file
+from likely.persistence.info import check_info
 from likely.persistence.reading import MEND, Directory, parse_json
 from likely.persistence.weights import MAX_HEADER, Blueprint, apart, pack, read_header
 from likely.registry import Spec, model_class
@@ -39,6 +40,9 @@ ROWS = "rows.safetensors"
 
 MAX_BYTES = {MANIFEST: 2**16, CONFIG: 2**20, SCHEMA: 2**26, CALIBRATION: 2**27, WEIGHTS: 2**36, ROWS: 2**32}
 """The files of a model, and how large each may be."""
+
+MAX_CONTAINERS = {MANIFEST: 100, CONFIG: 10_000, SCHEMA: 400_000, CALIBRATION: 1_000}
+"""How many lists and objects each may have, counted before any is made; a schema has some for each column."""
 
 LACKING = {1: {ROWS}}
 """The files that older formats do not have."""
@@ -167,6 +171,17 @@ def open_standing(path: Path) -> Directory:
         raise
 
 
+def read_extra(path: str | os.PathLike[str], name: str, max_bytes: int) -> bytes:
+    """Reads one of `EXTRAS`, as strictly as the files of the model: no link, pipe or device, nothing too large.
+
+    Raises:
+        ModelFileError: if it is missing, or no plain file of at most so many bytes.
+    """
+    _check_extra(name)
+    with Directory(standing(path)) as directory:
+        return directory.read(name, max_bytes)
+
+
 def add_extra(path: str | os.PathLike[str], name: str, data: bytes) -> None:
     """Writes one of `EXTRAS` into a fitted directory, whole or not at all.
 
@@ -203,7 +218,7 @@ def _read_manifest(directory: Directory) -> dict[str, Any]:
     where = directory.path / MANIFEST
     data = directory.read(MANIFEST, MAX_BYTES[MANIFEST])
     with _blaming(where):
-        content = parse_json(data)
+        content = parse_json(data, max_containers=MAX_CONTAINERS[MANIFEST])
     _check_version(where, content)
     with _blaming(where):
         match content:
@@ -235,7 +250,7 @@ def _read(directory: Directory, entries: Mapping[str, Any], name: str, max_bytes
 def _read_object(directory: Directory, entries: Mapping[str, Any], name: str) -> dict[str, Any]:
     data = _read(directory, entries, name, MAX_BYTES[name])
     with _blaming(directory.path / name):
-        value = parse_json(data)
+        value = parse_json(data, max_containers=MAX_CONTAINERS[name])
         if not isinstance(value, dict):
             raise ModelFileError("it should hold one JSON object")
     return value
@@ -258,6 +273,7 @@ def _read_config(directory: Directory, entries: Mapping[str, Any]) -> tuple[Spec
     with _blaming(directory.path / CONFIG):
         match config:
             case {"spec": spec, "info": dict(info), **rest} if not rest:
+                check_info(info)
                 return Spec.from_json(spec), info
         raise ModelFileError("it should hold a spec and an info, and nothing else")
 
@@ -273,7 +289,9 @@ def _blaming(file: Path) -> Iterator[None]:
 
 def _check_readable(model: Model, schema: Schema, files: Mapping[str, bytes]) -> None:
     """Refuses to save what could not be loaded again."""
-    config, _, _ = (parse_json(files[name]) for name in (CONFIG, SCHEMA, CALIBRATION))
+    config, _, _ = (
+        parse_json(files[name], max_containers=MAX_CONTAINERS[name]) for name in (CONFIG, SCHEMA, CALIBRATION)
+    )
     spec = Spec.from_json(config["spec"])
     if type(model) is not model_class(spec.name) or model.x_shape != schema.x_shape:
         raise UserError(f"{spec.name} of {schema.x_shape} is not the model to save, a {type(model).__name__}")

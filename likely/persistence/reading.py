@@ -8,9 +8,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from likely.errors import ModelFileError
+from likely.errors import ModelFileError, quoted_path
 
 MAX_JSON_DEPTH = 32
+MAX_JSON_CONTAINERS = 400_000
 
 MEND = "copy the model again from where it came, or fit it again"
 
@@ -106,22 +107,26 @@ def _why_no_directory(path: Path, error: OSError) -> str:
         return f"{path} is no fitted directory: {error.strerror}"
     if path.with_name(f"{path.name}.partial").exists():
         return f"{path} is not finished: run the same `likely fit` with --resume"
-    return f"{path} does not exist: `likely fit SOURCE --model NAME --out {path}` makes it"
+    return f"{path} does not exist: `likely fit SOURCE --model NAME --out {quoted_path(str(path))}` makes it"
 
 
-def parse_json(data: bytes, *, finite: bool = True) -> Any:
+def parse_json(data: bytes, *, finite: bool = True, max_containers: int = MAX_JSON_CONTAINERS) -> Any:
     """What JSON says, if it says it in one way only.
 
     Args:
         data: JSON in UTF-8.
         finite: whether NaN and infinity are refused.
+        max_containers: how many lists and objects there may be; they take 30 times the space of their two letters.
 
     Raises:
-        ModelFileError: if it is not JSON in UTF-8, repeats a key, holds a number that is not finite, or is nested
-            deeper than 32.
+        ModelFileError: if it is not JSON in UTF-8, has too many lists and objects, repeats a key, holds a number
+            that is not finite, or is nested deeper than 32.
     """
     if data[:1] == b"\x80" or data[:2] == b"PK":
         raise ModelFileError("it is a pickle, which could run code and is never opened")
+    n_containers = data.count(b"[") + data.count(b"{")
+    if n_containers > max_containers:
+        raise ModelFileError(f"it has {n_containers:,} lists and objects, and at most {max_containers:,} make sense")
     try:
         number = _finite if finite else float
         value = json.loads(data.decode(), object_pairs_hook=_unique, parse_float=number, parse_constant=number)

@@ -14,6 +14,19 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from likely.errors import UserError
 from likely.registry.names import PARTS, part_class, unknown
 
+MAX_COUNT = 128
+COUNTS = {"layers": MAX_COUNT, "blocks": MAX_COUNT, "residual_blocks": MAX_COUNT, "n_orders": 4096}
+"""Arguments that say how many parts are made, one by one, and the most that they may be: beyond, nobody waits."""
+
+STACKS = ("hidden", "channels", "z_sizes")
+"""Arguments that have an entry for each of the parts that are made; as many as `MAX_COUNT`."""
+
+_SLOW = {"PixelRNN": 48}
+"""Classes whose layers take long to make, and how many they may have."""
+
+_STEPS_MADE = ("Glow", "InverseAutoregressive")
+"""Parts whose steps are made; those of others are only gone."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Argument:
@@ -70,7 +83,20 @@ def checked(cls: type, owner: str, given: Mapping[str, Any]) -> dict[str, Any]:
     for argument in known.values():
         if argument.default is Argument.MISSING and argument.name not in given:
             raise UserError(f"{owner}: {argument.name} must be given: {_in_words(argument.annotation)}")
-    return {name: known[name].validated(value, owner) for name, value in given.items()}
+    arguments = {name: known[name].validated(value, owner) for name, value in given.items()}
+    for name, value in arguments.items():
+        _check_count(cls, owner, name, value)
+    return arguments
+
+
+def _check_count(cls: type, owner: str, name: str, value: Any) -> None:
+    """Refuses, before anything is built, more parts than anybody would wait for: a file may say a billion layers."""
+    limit = MAX_COUNT if name == "steps" and cls.__name__ in _STEPS_MADE else COUNTS.get(name)
+    limit = _SLOW.get(cls.__name__, limit) if name == "layers" else limit
+    if limit is not None and isinstance(value, int) and value > limit:
+        raise UserError(f"{owner}: {name} is {value:,}; expected at most {limit:,}")
+    if name in STACKS and isinstance(value, tuple) and len(value) > MAX_COUNT:
+        raise UserError(f"{owner}: {name} has {len(value):,} entries; expected at most {MAX_COUNT}")
 
 
 def construct(cls: type, owner: str, given: Mapping[str, Any]) -> Any:
