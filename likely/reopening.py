@@ -42,7 +42,7 @@ def _check_size(name: str, n_bytes: Any) -> None:
     path = Path(name).expanduser()
     found = path.stat().st_size if path.is_file() else None
     if found is not None and found != n_bytes and (n_bytes is not None or found > MAX_UNKNOWN_BYTES):
-        raise DataError(f"{name} has {found:,} bytes and is not the file of the fit, so its test rows cannot be told")
+        raise DataError(f"{name} has changed since the fit: it has {found:,} bytes, so its test rows cannot be told")
 
 
 def split_again(info: Mapping[str, Any], source: Source) -> Split | None:

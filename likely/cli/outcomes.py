@@ -103,8 +103,9 @@ def _quiet_warnings(debug: bool) -> Iterator[None]:
         if category is UserWarning or category.__module__.startswith("likely.") or debug:
             remark(f"likely: note: {message}")
 
-    if not debug:  # of a home that cannot be written to, and of fonts
+    if not debug:  # of a home that cannot be written to, and of images that are refused anyway
         logging.getLogger("matplotlib").setLevel(logging.ERROR)
+        logging.getLogger("PIL").setLevel(logging.CRITICAL)
     with warnings.catch_warnings():
         warnings.showwarning = show
         yield
