@@ -9,6 +9,7 @@ and its rows read. Each case is a function of the seed and its number alone, so 
 
 import argparse
 import collections
+import gzip
 import hashlib
 import io
 import json
@@ -106,6 +107,7 @@ def make_files() -> dict[str, bytes]:
     """A whole file of each kind, by its ending."""
     import pyarrow as pa
     import pyarrow.csv
+    import pyarrow.feather
     import pyarrow.parquet
     from PIL import Image
 
@@ -116,11 +118,23 @@ def make_files() -> dict[str, bytes]:
     files["npz"] = written(lambda out: np.savez_compressed(out, X=array, y=np.arange(60) % 3))
     table = pa.csv.read_csv(io.BytesIO(table_text()))
     files["parquet"] = written(lambda out: pa.parquet.write_table(table, out))
+    files["feather"] = written(lambda out: pa.feather.write_feather(table, out))
+    files["csv.gz"] = gzip.compress(table_text())
+    files["xlsx"] = workbook()
     files["jsonl"] = "".join(json.dumps(row, default=str) + "\n" for row in table.to_pylist()).encode()
     pixels = Image.fromarray(generator.integers(0, 256, (24, 20, 3)).astype(np.uint8))
     for kind in ("png", "jpg", "webp", "bmp", "tif", "gif"):
         files[kind] = written(lambda out, kind=kind: pixels.save(out, {"jpg": "JPEG", "tif": "TIFF"}.get(kind, kind)))
     return files
+
+
+def workbook() -> bytes:
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    for line in table_text().decode().splitlines():
+        book.active.append(line.split(","))
+    return written(book.save)
 
 
 def written(write: Callable[[io.BytesIO], Any]) -> bytes:
@@ -277,7 +291,7 @@ def seal(path: Path) -> None:
 
 
 def change_file(kind: str, data: bytes, generator: Generator) -> bytes:
-    if kind == "npz" and generator.random() < 0.4:
+    if kind in ("npz", "xlsx") and generator.random() < 0.4:
         return changed_member(data, generator)
     for _ in range(int(generator.integers(1, 3))):
         data = BYTES[generator.integers(len(BYTES))](data, generator)

@@ -15,13 +15,13 @@ import pyarrow.compute as pc
 
 from likely.data import endings
 from likely.data.arrays import checked_labels
+from likely.data.columnar import read_arrow, read_parquet
 from likely.data.delimited import Delimited, duplicates_text, open_delimited
 from likely.data.encoding_guess import NAMES
 from likely.data.frames import read_frame
 from likely.data.given import Given
 from likely.data.inferred_reading import infer_reading
 from likely.data.json_lines import read_json_lines
-from likely.data.parquet import read_parquet
 from likely.data.reading import Reading, blanked, retyped, typed_table
 from likely.data.source import Source, as_slice
 from likely.data.spreadsheets import read_workbook
@@ -157,7 +157,7 @@ def file_source(
     elif ending.endswith(endings.WORKBOOKS):
         table, notes = read_workbook(path, name, like)
     elif ending.endswith(endings.ARROW):
-        table = _read_arrow(path, name)
+        table = read_arrow(path, name)
     elif ending.endswith(endings.PARQUET):
         table = read_parquet(path, name)
     else:
@@ -217,22 +217,6 @@ def frame_source(
         return _typed_source(data, like, "table", label, drop, "pyarrow", native=data)
     table, library = read_frame(data)
     return _typed_source(table, like, "DataFrame", label, drop, library, native=data)
-
-
-def _read_arrow(path: Path, name: str) -> pa.Table:
-    """A file of Arrow's own format, which Feather is, too."""
-    try:
-        with pa.OSFile(str(path)) as file:
-            try:
-                table = pa.ipc.open_file(file).read_all()
-            except pa.ArrowInvalid:
-                file.seek(0)
-                table = pa.ipc.open_stream(file).read_all()
-            table.validate(full=True)  # offsets and text are as the file says
-            return table
-    except (pa.ArrowException, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise DataError(f"{name} cannot be read as an Arrow or Feather file ({reason}); save it again") from None
 
 
 def _without_index(table: pa.Table) -> pa.Table:

@@ -1,6 +1,7 @@
-"""Parquet files that nobody vouches for: what they unpack to is known before it is there."""
+"""Parquet and Arrow files that nobody vouches for: what they unpack to is known first, and what is in them checked."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
@@ -29,13 +30,51 @@ def read_parquet(path: Path, name: str) -> pa.Table:
         if texts:
             with pq.ParquetFile(path, memory_map=False, read_dictionary=texts) as file:
                 _check_texts(file, texts, name, n_bytes)
-        return pq.read_table(path, memory_map=False)
+        return _sound(pq.read_table(path, memory_map=False))
     except DataError:
         raise
     except MemoryError:
         raise DataError(f"{name} holds more than the memory does; split it into smaller files") from None
     except Exception as error:  # decoders of foreign bytes raise whatever they like
-        raise _unreadable(name, error) from None
+        raise _unreadable(name, "Parquet", error) from None
+
+
+def read_arrow(path: Path, name: str) -> pa.Table:
+    """All of a file of Arrow's own format, which Feather is, too. Raises DataError as `read_parquet`."""
+    try:
+        n_bytes = path.stat().st_size
+        with pa.OSFile(str(path)) as file:
+            try:
+                with pa.ipc.open_file(file) as reader:
+                    groups = (reader.get_batch(i) for i in range(reader.num_record_batches))
+                    return _sound(_gathered(groups, reader.schema, name, n_bytes))
+            except pa.ArrowInvalid:
+                file.seek(0)
+                with pa.ipc.open_stream(file) as stream:
+                    return _sound(_gathered(stream, stream.schema, name, n_bytes))
+    except DataError:
+        raise
+    except MemoryError:
+        raise DataError(f"{name} holds more than the memory does; split it into smaller files") from None
+    except Exception as error:  # decoders of foreign bytes raise whatever they like
+        raise _unreadable(name, "an Arrow or Feather file", error) from None
+
+
+def _gathered(groups: Iterable[pa.RecordBatch], schema: pa.Schema, name: str, n_bytes: int) -> pa.Table:
+    kept, total = [], 0
+    for group in groups:
+        total += group.nbytes
+        check_unpacked(name, n_bytes, total)
+        kept.append(group)
+    return pa.Table.from_batches(kept, schema)
+
+
+def _sound(table: pa.Table) -> pa.Table:
+    """The table; raises what Arrow raises where its parts do not fit each other, which would end the process later."""
+    table.validate(full=True)
+    if not all(isinstance(each, str) for each in table.column_names):  # asking reads them, as UTF-8
+        raise ValueError("columns without a name")
+    return table
 
 
 def _n_unpacked(metadata: pq.FileMetaData) -> int:
@@ -87,10 +126,10 @@ def _n_letters(chunk: pa.Array) -> int:
     return int(pc.sum(lengths.take(chunk.indices)).as_py() or 0)
 
 
-def _unreadable(name: str, error: Exception) -> DataError:
+def _unreadable(name: str, kind: str, error: Exception) -> DataError:
     text = " ".join(str(error).split())[:200] or type(error).__name__
     if isinstance(error, OSError) and error.strerror:
-        return DataError(f"{name} cannot be read as Parquet ({error.strerror}); save it again")
+        return DataError(f"{name} cannot be read as {kind} ({error.strerror}); save it again")
     twice = re.findall(r"[Dd]uplicate field \(name: '?([^')]*)", text)
-    reason = duplicates_text(twice) if twice else f"cannot be read as Parquet ({text})"
+    reason = duplicates_text(twice) if twice else f"cannot be read as {kind} ({text})"
     return DataError(f"{name}: {reason}; save it again")
