@@ -20,12 +20,14 @@ import pytest
 import safetensors.torch
 import torch
 
+from likely.cli.judging import read_history
 from likely.contract import Model
 from likely.data import infer_schema, open_source
-from likely.errors import ModelFileError
+from likely.errors import DataError, ModelFileError
 from likely.networks import MLP, Network
 from likely.persistence import load, save
 from likely.registry import MODELS, PARTS, Spec, part_class
+from likely.reopening import reopen
 
 SCHEMA = infer_schema(open_source(np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)))
 MODEL_FILES = ("config.json", "schema.json", "calibration.json", "weights.safetensors", "rows.safetensors")
@@ -346,6 +348,16 @@ def test_json(model, name, text, monkeypatch):
     assert not (model / "exploded").exists()
 
 
+@pytest.mark.parametrize("name", ["manifest.json", "config.json", "schema.json", "calibration.json"])
+def test_json_of_very_many_lists_is_refused_before_one_is_made(model, name):
+    """Eight megabytes of them would take 200 of memory."""
+    n = {"manifest.json": 20_000, "config.json": 300_000}.get(name, 2_500_000)
+    (model / name).write_bytes(b'{"a": [' + b"[]," * n + b"[]]}")
+    if name != "manifest.json":
+        seal(model)
+    assert "lists and objects" in refused(model)
+
+
 # The configuration.
 
 
@@ -427,6 +439,29 @@ def test_arguments(model, arguments):
     refused(model)
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("gated_pixel_cnn", {"layers": 10**9}),
+        ("pixel_cnn", {"blocks": 10**9}),
+        ("pixel_rnn", {"layers": 10**6}),
+        ("made", {"n_orders": 10**9}),
+        ("made", {"hidden": [1] * 5_000}),
+        ("ladder_vae", {"z_sizes": [1] * 5_000}),
+        ("flow", {"design": {"type": "RealNVP", "layers": 10_000}}),
+        ("flow", {"design": {"type": "NeuralSpline", "layers": 10_000}}),
+        ("flow", {"design": {"type": "Glow", "steps": 10_000}}),
+        ("vae", {"network": {"type": "ResidualMLP", "blocks": 10**6}}),
+        ("vae", {"network": {"type": "Convolutional", "residual_blocks": 10**6}}),
+        ("vae", {"posterior": {"type": "InverseAutoregressive", "steps": 10**6}}),
+    ],
+    ids=repr,
+)
+def test_counts_are_bounded_before_anything_is_built(model, name, arguments):
+    with_config(model, lambda config: config["spec"].update(name=name, arguments=arguments))
+    assert "expected at most" in refused(model)
+
+
 def test_memory_that_no_tensor_in_the_file_accounts_for(model):
     with_arguments(model, network={"type": "Scratchy", "n": 2**25})
     assert "134,217,728 bytes in buffers" in refused(model)
@@ -449,6 +484,71 @@ def test_memory_that_no_tensor_in_the_file_accounts_for(model):
 def test_configurations(model, change):
     with_config(model, change)
     assert "config.json" in refused(model)
+
+
+@pytest.mark.parametrize(
+    "info",
+    [
+        {"data": "x.csv"},
+        {"data": {"name": ["x.csv"]}},
+        {"data": {"name": "x" * 100_000}},
+        {"data": {"name": "x.csv", "options": {"size": "8x8"}}},
+        {"data": {"name": "x.csv", "options": {"drop": "a"}}},
+        {"data": {"name": "x.csv", "bytes": -1}},
+        {"split": [1]},
+        {"split": {"train": "many"}},
+        {"train": {"seed": 10**30}},
+        {"training": {"seconds": "long"}},
+        {"training": {"best_step": -1}},
+        {"test": "0.1"},
+        {"chosen": "a"},
+        {"chosen": [1]},
+        {"created": 5},
+        {"false_alarm_rate": 2},
+    ],
+    ids=lambda info: repr(info)[:60],
+)
+def test_what_it_tells_of_itself_is_what_a_fit_tells(model, info):
+    with_config(model, lambda config: config.update(info=info))
+    assert "which no fit writes" in refused(model)
+
+
+@pytest.mark.parametrize("trap", ["pipe", "link to zeros", "folder", "link to itself", "huge", "words", "binary"])
+def test_a_history_that_is_none_is_left_out(model, trap):
+    file = model / "history.csv"
+    match trap:
+        case "pipe":
+            os.mkfifo(file)
+        case "link to zeros":
+            file.symlink_to("/dev/zero")
+        case "folder":
+            file.mkdir()
+        case "link to itself":
+            file.symlink_to(file.name)
+        case "huge":
+            with open(file, "wb") as sparse:
+                sparse.truncate(2**40)
+        case "words":
+            file.write_text("train,validation\n1,2,3\n" + "x" * 200_000)
+        case "binary":
+            file.write_bytes(bytes(range(256)) * 100)
+    assert read_history(str(model)).rows == []
+    load(model)
+
+
+@pytest.mark.parametrize(
+    "name", ["pipe.csv", "pipe.npy", "pipe.parquet", "pipe.png", "/dev/zero", "zeros.csv", "huge.csv"]
+)
+def test_data_that_it_names_is_opened_only_where_it_can_be_the_data(tmp_path, name):
+    os.mkfifo(tmp_path / "pipe.csv")
+    for other in ("pipe.npy", "pipe.parquet", "pipe.png"):
+        (tmp_path / other).symlink_to("pipe.csv")
+    (tmp_path / "zeros.csv").symlink_to("/dev/zero")
+    with open(tmp_path / "big.csv", "wb") as sparse:
+        sparse.truncate(2**40)
+    info = {"data": {"name": str(tmp_path / name), "digest": "0" * 32, "options": {}}}
+    with pytest.raises(DataError):
+        reopen(info)
 
 
 @pytest.mark.parametrize(

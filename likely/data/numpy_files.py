@@ -97,6 +97,8 @@ def _described(file: IO[bytes], n_bytes: int) -> "tuple[tuple[int, ...], bool, n
         raise _Damaged("pickle")
     file.seek(0)
     version = np.lib.format.read_magic(file)  # type: ignore[no-untyped-call]
+    if version not in ((1, 0), (2, 0), (3, 0)):
+        raise _Damaged(f"it is of version {version[0]}.{version[1]} of the .npy format, expected 1.0 to 3.0")
     n_length = 2 if version == (1, 0) else 4
     n_head = int.from_bytes(file.read(n_length), "little")
     if n_head > MAX_HEAD:

@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
