@@ -96,7 +96,7 @@ def _described(file: IO[bytes], n_bytes: int) -> "tuple[tuple[int, ...], bool, n
     if file.seekable() and file.read(1) == b"\x80":
         raise _Damaged("pickle")
     file.seek(0)
-    version = np.lib.format.read_magic(file)  # type: ignore[no-untyped-call]
+    version = np.lib.format.read_magic(file)
     if version not in ((1, 0), (2, 0), (3, 0)):
         raise _Damaged(f"it is of version {version[0]}.{version[1]} of the .npy format, expected 1.0 to 3.0")
     n_length = 2 if version == (1, 0) else 4
