@@ -768,34 +768,31 @@ class Fitted:
             strict: refuses what was not there at fit.
             channels: of what is left of rows, where that is what the rows are.
         """
-        source = self._open(rows)
+        source, columns = self._open(rows), list[str]()
         if source.kind == "table" and self.schema.kind == "table":
-            self._check_columns(source, strict)
-        if strict:
-            refusal = Refusal()
-            for ids in self._chunks(len(source)):
-                unseen = Unseen(len(ids))
-                if channels is None:
-                    self._load(source, ids, unseen)
-                else:
-                    read_remains(self.schema, source, ids, channels=channels, unseen=unseen)
-                refusal.add(unseen, partial(_place, source, ids))
-            refusal.check()
+            columns = self._other_columns(source)
+        if not strict:
+            for told in columns if self.warns else ():
+                warnings.warn(f"{source.name} {told}", UserWarning, stacklevel=2)
+            return source
+        refusal = Refusal([f"{source.name} {told}" for told in columns])
+        for ids in self._chunks(len(source)):
+            unseen = Unseen(len(ids))
+            if channels is None:
+                self._load(source, ids, unseen)
+            else:
+                read_remains(self.schema, source, ids, channels=channels, unseen=unseen)
+            refusal.add(unseen, partial(_place, source, ids))
+        refusal.check()
         return source
 
-    def _check_columns(self, source: Source, strict: bool) -> None:
+    def _other_columns(self, source: Source) -> list[str]:
+        """What columns a table lacks, and which it has beyond those of fit, in words."""
         table = self.schema.check_columns(source.read(np.arange(0)), isinstance(self.model, TakesMissing))
         lacking = lacking_columns(self.schema.columns, table.column_names)
         extra = self.schema.extra_columns(table.column_names)
-        if strict and (lacking or extra):
-            found = [*([f"lacks {listed(lacking)}"] if lacking else []), *([f"has {listed(extra)}"] if extra else [])]
-            raise DataError(f"{source.name} {' and '.join(found)}, other than at fit; leave --strict (strict=True) out")
-        if lacking and self.warns:
-            told = f"{source.name} lacks {listed(lacking)}: taken as missing in every row"
-            warnings.warn(told, UserWarning, stacklevel=2)
-        if extra and self.warns:
-            told = f"{source.name} has {listed(extra)}, which the model was not fitted on: left out"
-            warnings.warn(told, UserWarning, stacklevel=2)
+        lacks = [f"lacks {listed(lacking)}: taken as missing in every row"] if lacking else []
+        return lacks + ([f"has {listed(extra)}, which the model was not fitted on: left out"] if extra else [])
 
     def _labels(self, source: Source, condition: Any) -> Any:
         """The labels that a conditional model is given: the caller's, else those of the rows."""

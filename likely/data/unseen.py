@@ -132,9 +132,14 @@ class Unseen:
 
 
 class Refusal:
-    """Cells that are refused: the first of them in words, and how many there are in all."""
+    """Cells that are refused: the first of them in words, and how many there are in all.
 
-    def __init__(self) -> None:
+    Args:
+        columns: what is refused of columns, in words.
+    """
+
+    def __init__(self, columns: Sequence[str] = ()) -> None:
+        self.columns = list(columns)
         self.listed: list[str] = []
         self.n = self.n_missing = 0
 
@@ -148,13 +153,15 @@ class Refusal:
             self.listed.append(f"{place(row)}, {text}")
 
     def check(self) -> None:
-        """Raises a DataError that names the cells, where there are any."""
-        if not self.n:
-            return
-        cells = "1 cell differs" if self.n == 1 else f"{self.n:,} cells differ"
-        more = f"; and {self.n - len(self.listed):,} more" if self.n > len(self.listed) else ""
-        mend = "; ".join([MEND_MISSING] * (self.n_missing > 0) + [MEND] * (self.n > self.n_missing))
-        raise DataError(f"{cells} from what was there at fit: {'; '.join(self.listed)}{more}; {mend}")
+        """Raises a DataError that names the cells and columns, where there are any."""
+        told = list(self.columns)
+        if self.n:
+            cells = "1 cell differs" if self.n == 1 else f"{self.n:,} cells differ"
+            more = f"; and {self.n - len(self.listed):,} more" if self.n > len(self.listed) else ""
+            told.append(f"{cells} from what was there at fit: {'; '.join(self.listed)}{more}")
+        if told:
+            mend = [MEND_MISSING] * (self.n_missing > 0) + [MEND] * (self.n > self.n_missing or bool(self.columns))
+            raise DataError("; ".join([*told, *mend]))
 
 
 class Told:

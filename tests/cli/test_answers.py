@@ -315,8 +315,11 @@ def test_rows_without_an_answer_are_named(strange, likely, tmp_path, verb):
 @pytest.mark.parametrize("verb", ["score", "encode", "reconstruct", "evaluate"])
 def test_strict_refuses_and_lists_all_cells(strange, likely, tmp_path, verb):
     output = tmp_path / ("a.json" if verb == "evaluate" else "a.csv")
-    assert likely(verb, "모델", strange, "-o", output, "--strict").line.endswith("leave --strict (strict=True) out")
+    answer = likely(verb, "모델", strange, "-o", output, "--strict")
+    assert 'has column "extra", which the model was not fitted on' in answer.line
+    assert "; 3 cells differ" in answer.line
     answer = likely(verb, "모델", strange, "-o", output, "--strict", "--drop", "extra")
+    assert "extra" not in answer.line
     assert answer.code == 2
     assert not output.exists()
     for told in (
