@@ -21,6 +21,7 @@ KINDS = {
     "too large for their last digits": (NORMAL * 1e15, 0),
     "tenths in single precision": (np.round(NORMAL, 1).astype(np.float32), 0.1),
     "any in single precision": (NORMAL.astype(np.float32), 0),
+    "counts, and a half at the end": (np.append(np.arange(400.0), 7.5), 0.5),
     "few": (np.array([100.0, 300.0]), 1),
     "cents with gaps": (np.where(R.random(400) < 0.3, np.nan, np.round(NORMAL, 2)), 0.01),
 }
