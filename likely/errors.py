@@ -4,7 +4,9 @@ A `UserError` is one line: what was found, where, what was expected, and the com
 that mends it. The command line prints it and exits with 2; any other exception is a fault of ours.
 """
 
+import contextlib
 import shlex
+from collections.abc import Iterator
 
 _HARMLESS = "\u200c\u200d\u3000"
 """Persian words, Indian letters and many emoji need the first two, Chinese and Japanese the blank; none commands."""
@@ -40,6 +42,26 @@ def _in_shell(letter: str) -> str:
     escaped = "\udc80" <= letter <= "\udcff"  # a byte of a name that is no UTF-8
     data = letter.encode("utf-8", "surrogateescape" if escaped else "surrogatepass")
     return "".join(f"\\x{byte:02x}" for byte in data)
+
+
+_commanded = False
+"""Whether it is the command line that shows what is said."""
+
+
+@contextlib.contextmanager
+def commanded() -> Iterator[None]:
+    """Inside, messages advise options of the command line, in all threads; else arguments, as Python takes them."""
+    global _commanded
+    before, _commanded = _commanded, True
+    try:
+        yield
+    finally:
+        _commanded = before
+
+
+def option(typed: str, argument: str) -> str:
+    """One piece of advice in the words of who is asked: `--channels 1`, or in Python `channels=1`."""
+    return typed if _commanded else argument
 
 
 class UserError(ValueError):

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from likely.errors import UserError
+from likely.errors import UserError, option
 from likely.locks import close, in_turn, mark_live, remove_dead
 
 MENDS = {
@@ -233,7 +233,8 @@ def _check_place(path: Path, overwrite: bool) -> None:
     if path.is_symlink() or not path.is_dir():
         raise UserError(f"{path} is not a directory: choose another place")
     if not overwrite and any(path.iterdir()):
-        raise UserError(f"{path} is there already and not empty: choose another place, or pass overwrite=True")
+        mend = option("add --overwrite", "pass overwrite=True")
+        raise UserError(f"{path} is there already and not empty: choose another place, or {mend}")
 
 
 def _set_in_place(temporary: Path, path: Path) -> None:

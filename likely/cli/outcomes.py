@@ -14,7 +14,7 @@ import typer
 
 from likely.cli.screen import remark
 from likely.cli.streams import lost_words
-from likely.errors import UserError
+from likely.errors import UserError, commanded
 
 DONE, OURS, YOURS, INTERRUPTED = 0, 1, 2, 130
 
@@ -26,7 +26,7 @@ def outcome(work: Callable[[], None], args: Sequence[str], *, debug: bool = Fals
     """Runs a command; says what went wrong in one line, and returns the exit code."""
     debug = debug or os.environ.get("LIKELY_DEBUG", "") not in ("", "0")
     try:
-        with _quiet_warnings(debug), _terminated_like_interrupted():
+        with commanded(), _quiet_warnings(debug), _terminated_like_interrupted():
             work()
         return DONE
     except typer.Exit as end:

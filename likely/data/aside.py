@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from likely.data.column import MAX_CATEGORIES, MAX_CATEGORY_LETTERS
 from likely.data.rounding import LARGEST_EXACT
 from likely.data.tabular import as_text, is_text, number_of
+from likely.errors import option, quoted
 
 MIN_ROWS = 20
 """Of fewer values nobody can say that they differ in every row, and not by chance."""
@@ -163,4 +164,5 @@ def _odd_word(different: pa.Array, counts: np.ndarray) -> str:
     if not odd.any() or weights[odd].sum() > weights.sum() / 2:
         return ""
     word = texts[int(np.argmax(odd))][:40]
-    return f"; most cells are numbers, but not {word!r}: correct it, or --missing {word!r} (missing=[{word!r}])"
+    mend = option(f"give --missing {quoted(word)}", f"pass missing=[{word!r}]")
+    return f"; most cells are numbers, but not {word!r}: correct it, or {mend}"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from likely.errors import DataError
+from likely.errors import DataError, option
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 
@@ -159,7 +159,11 @@ def _shrunk(image: Image.Image, place: str, size: tuple[int, int] | None) -> int
     n_bytes = _n_bytes(image)
     if n_bytes > MAX_BYTES:
         found = f"{place} unpacks to {n_bytes / 1e6:,.0f} MB, expected at most {MAX_BYTES / 1e6:,.0f}"
-        mend = "give --size HxW (size=(h, w)) to shrink it" if image.format in ("JPEG", "MPO") else "make it smaller"
+        mend = (
+            f"give {option('--size HxW', 'size=(h, w)')} to shrink it"
+            if image.format in ("JPEG", "MPO")
+            else "make it smaller"
+        )
         raise DataError(f"{found}; {mend}")
     return n_bytes
 

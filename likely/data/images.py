@@ -13,7 +13,7 @@ import numpy as np
 from likely.data.decoding import Decoded, decode, height_and_width
 from likely.data.folders import Listing, Skipped, labels_and_parts, list_images, skipped_told
 from likely.data.source import Expected, Source
-from likely.errors import DataError, printable
+from likely.errors import DataError, option, printable
 
 _N_THREADS = min(8, os.cpu_count() or 1)
 _MODE_NAMES = {0: "gray", 2: "gray with alpha", 3: "RGB", 4: "RGB with alpha"}
@@ -200,7 +200,7 @@ class ImageSource(Source):
         """Refuses pixels that are gray where those of the first image are RGB, and so on."""
         if image.shape[2:] != self._shape[2:] or image.dtype != self._dtype:
             first = f"but {self.place(self._first)} is {_mode_name(self._shape, self._dtype)}"
-            raise DataError(f"{self.place(id)} is {_mode_name(image.shape, image.dtype)}, {first}; {_MEND_MODE}")
+            raise DataError(f"{self.place(id)} is {_mode_name(image.shape, image.dtype)}, {first}; {_mend_mode()}")
 
     def _as_at_fit(self, id: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         image = self.pixels(id)
@@ -210,7 +210,11 @@ class ImageSource(Source):
         if image.shape[2:] != shape[2:] or image.dtype != dtype:
             expected = f"expected {_mode_name(shape, dtype)}, as at fit"
             n = shape[2] if len(shape) == 3 else 1
-            mend = f"read all alike with --channels {n} (channels={n})" if n in (1, 3) and dtype == np.uint8 else ""
+            mend = (
+                f"read all alike with {option(f'--channels {n}', f'channels={n}')}"
+                if n in (1, 3) and dtype == np.uint8
+                else ""
+            )
             raise DataError(
                 f"{self.place(id)} is {_mode_name(image.shape, image.dtype)}, {expected}; {mend or 'save it so'}"
             )
@@ -245,12 +249,14 @@ class ImageSource(Source):
                 raise _OtherSize(f"{self.place(id)} is {h}x{w}, {others}; {_mend_size(self._shape)}")
 
 
-_MEND_MODE = "read all as gray with --channels 1 (channels=1) or as RGB with --channels 3"
+def _mend_mode() -> str:
+    gray, rgb = (option(f"--channels {n}", f"channels={n}") for n in (1, 3))
+    return f"read all as gray with {gray} or as RGB with {rgb}"
 
 
 def _mend_size(shape: Sequence[int]) -> str:
     h, w = shape[:2]
-    return f"make all one size with --size {h}x{w} (size=({h}, {w}))"
+    return f"make all one size with {option(f'--size {h}x{w}', f'size=({h}, {w})')}"
 
 
 def together(wrong: Sequence[str]) -> str:

@@ -19,7 +19,7 @@ from likely.data.schema_json import MAX_CLASSES
 from likely.data.source import Rows, Source
 from likely.data.statistics import Statistics
 from likely.data.tabular import as_numbers, as_text, is_number, is_text, listed
-from likely.errors import DataError
+from likely.errors import DataError, option
 
 MAX_CHANNELS = 4
 MAX_FEW_LEVELS = 31
@@ -298,7 +298,7 @@ def _table_schema(source: Source, ids: np.ndarray) -> Schema:
     assert isinstance(table, pa.Table)
     if table.num_columns > MAX_COLUMNS:
         found = f"{source.name}: found {table.num_columns:,} columns, expected at most {MAX_COLUMNS:,}"
-        raise DataError(f"{found}; leave some out with --drop (drop=[...])")
+        raise DataError(f"{found}; leave some out with {option('--drop COLUMN', 'drop=[...]')}")
     aside, rest = list[Aside](), dict[str, pa.ChunkedArray]()
     for name, values in zip(table.column_names, table.columns, strict=True):
         if (reason := set_aside(name, values, ids, len(source))) is not None:

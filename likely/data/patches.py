@@ -7,7 +7,7 @@ import numpy as np
 
 from likely.data.images import ImageSource
 from likely.data.source import Expected, Source
-from likely.errors import DataError
+from likely.errors import DataError, option
 
 MAX_KEPT_BYTES = 2**30
 """Images that take more than this decoded are decoded each time one of their patches is read."""
@@ -125,7 +125,7 @@ class PatchSource(Source):
             least = "x".join(str(int(side)) for side in self._sizes.min(0))
             raise DataError(
                 f"{self.images.place(int(small[0]))} is {h}x{w}, smaller than a patch of {self.patch[0]}x"
-                f"{self.patch[1]}{others}; remove it, or fit again with --patch {least} (patch={least})"
+                f"{self.patch[1]}{others}; remove it, or fit again with {option(f'--patch {least}', f'patch={least}')}"
             )
 
 

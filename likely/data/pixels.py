@@ -13,7 +13,7 @@ from likely.data.numeric import encode_numbers, note_not_finite
 from likely.data.rounding import SAME_STEPS
 from likely.data.standard import in_units
 from likely.data.unseen import Unseen
-from likely.errors import DataError
+from likely.errors import DataError, option
 
 if TYPE_CHECKING:
     from likely.data.schema import Schema
@@ -38,8 +38,8 @@ def _mend_shape(schema: "Schema") -> str:
         return "hand in the same features as at fit"
     h, w = schema.row_shape[1:] if schema.channel_axis == 0 else schema.row_shape[:2]
     channels = schema.x_shape[0]
-    also = f", --channels {channels} (channels={channels})" if channels in (1, 3) else ""
-    return f"image files are made alike with --size {h}x{w} (size=({h}, {w})){also}"
+    also = f", {option(f'--channels {channels}', f'channels={channels}')}" if channels in (1, 3) else ""
+    return f"image files are made alike with {option(f'--size {h}x{w}', f'size=({h}, {w})')}{also}"
 
 
 def encode_features(schema: "Schema", rows: np.ndarray, missing_ok: bool, unseen: Unseen) -> np.ndarray:

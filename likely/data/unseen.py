@@ -8,12 +8,12 @@ import numpy as np
 
 from likely.data.checks import Place, show
 from likely.data.source import Source
-from likely.errors import DataError
+from likely.errors import DataError, option
 
 N_LISTED, N_WARNED = 20, 3
 """A refusal lists so many cells, a warning so many rows."""
 
-MEND = "correct them, fit again with rows like these, or leave --strict (strict=True) out"
+MEND = "correct them, fit again with rows like these, or leave {} out"
 MEND_MISSING = "fill in what is missing, or choose a model that takes missing values (`likely models` lists them)"
 
 
@@ -160,7 +160,8 @@ class Refusal:
             more = f"; and {self.n - len(self.listed):,} more" if self.n > len(self.listed) else ""
             told.append(f"{cells} from what was there at fit: {'; '.join(self.listed)}{more}")
         if told:
-            mend = [MEND_MISSING] * (self.n_missing > 0) + [MEND] * (self.n > self.n_missing or bool(self.columns))
+            strict = MEND.format(option("--strict", "strict=True"))
+            mend = [MEND_MISSING] * (self.n_missing > 0) + [strict] * (self.n > self.n_missing or bool(self.columns))
             raise DataError("; ".join([*told, *mend]))
 
 

@@ -4,7 +4,7 @@ import warnings
 import pytest
 
 from likely.cli.outcomes import outcome
-from likely.errors import DataError, Interrupted
+from likely.errors import DataError, Interrupted, option
 
 
 def ended(error, capsys, **settings):
@@ -58,3 +58,13 @@ def test_a_warning_is_one_line_and_those_for_programmers_stay_silent(capsys):
 
     outcome(work, [])
     assert capsys.readouterr().err == "likely: note: constant column set aside\n"
+
+
+def test_advice_is_in_the_words_of_who_is_asked(capsys):
+    def work():
+        raise DataError(f"leave it out with {option('--drop x', 'drop=[x]')}")
+
+    outcome(work, [])
+    assert capsys.readouterr().err == "likely: leave it out with --drop x\n"
+    with pytest.raises(DataError, match=r"with drop=.x.$"):
+        work()

@@ -126,7 +126,7 @@ def test_a_word_among_numbers_does_not_make_them_vanish():
     prices = [f"{each:.3f}" for each in GENERATOR.normal(100, 9, N)]
     prices[17] = "on request"
     (aside,) = schema_of(prices).aside
-    assert "most cells are numbers, but not 'on request': correct it, or --missing 'on request'" in aside.why
+    assert "most cells are numbers, but not 'on request': correct it, or pass missing=['on request']" in aside.why
 
 
 def test_what_is_set_aside_is_no_matter_later_and_is_described():

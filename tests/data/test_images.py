@@ -240,11 +240,11 @@ def test_mixed_sizes_and_modes_name_two_files_and_the_option(tmp_path):
     _save(tmp_path / "sizes/b.png", GRAY.T)
     _assert_refused(
         lambda: infer_schema(open_source(tmp_path / "sizes")),
-        ["a.png is 5x7", "b.png is 7x5", "--size 5x7", "size=(5, 7)"],
+        ["a.png is 5x7", "b.png is 7x5", "size=(5, 7)", "size=(5, 7)"],
     )
     _save(tmp_path / "modes/a.png", GRAY)
     _save(tmp_path / "modes/b.png", RGB)
-    words = ["a.png is gray", "b.png is RGB", "--channels 1", "channels=1"]
+    words = ["a.png is gray", "b.png is RGB", "channels=1", "channels=1"]
     _assert_refused(lambda: infer_schema(open_source(tmp_path / "modes")), words)
 
 
@@ -266,7 +266,7 @@ def test_later_images_of_another_size_are_refused_with_the_mend(tmp_path):
     _save(tmp_path / "later/a.png", GRAY.T)
     schema = infer_schema(open_source(tmp_path / "fit"))
     later = open_source(tmp_path / "later").read(np.array([0]))
-    _assert_refused(lambda: schema.to_model(later), ["(7, 5)", "5, 7", "--size 5x7", "--channels 1"])
+    _assert_refused(lambda: schema.to_model(later), ["(7, 5)", "5, 7", "size=(5, 7)", "channels=1"])
 
 
 def test_rows_are_decoded_in_the_order_of_ids(tmp_path):
@@ -520,7 +520,7 @@ def test_all_images_of_other_sizes_are_counted_and_the_mend_is_said_once(tmp_pat
         infer_schema(open_source(tmp_path))
     message = str(caught.value)
     assert "20 images cannot be read: 10.png is 7x5, but 00.png is 5x7" in message
-    assert message.endswith("; and 10 more; make all one size with --size 5x7 (size=(5, 7))")
+    assert message.endswith("; and 10 more; make all one size with size=(5, 7)")
 
 
 def test_a_folder_of_broken_images_alone_is_refused_when_it_is_opened(tmp_path):
@@ -535,7 +535,7 @@ def test_read_some_reads_what_can_be_and_says_what_could_not(tmp_path):
     _save(tmp_path / "06.png", GRAY.T)
     rows, wrong = source.read_some(np.arange(8), ((5, 7), np.dtype(np.uint8)))
     assert sorted(wrong) == [0, 5, 6, 7]
-    assert "expected gray, as at fit; read all alike with --channels 1" in wrong[5]
+    assert "expected gray, as at fit; read all alike with channels=1" in wrong[5]
     assert wrong[6].startswith("is 7x5, expected 5x7, as at fit")
     np.testing.assert_array_equal(rows[[1, 2, 3, 4]], np.stack([GRAY] * 4))
     assert not rows[[0, 5, 6, 7]].any()
@@ -561,7 +561,7 @@ def test_a_large_jpeg_is_shrunk_while_it_is_read(tmp_path, monkeypatch):
     _save(tmp_path / "a.jpg", np.dstack([np.tile(y[:, None], (1, 96))] * 3), quality=95, exif=exif)
     whole = _only(tmp_path, size=(24, 16))
     monkeypatch.setattr(decoding, "MAX_BYTES", 64 * 96 * 3 // 2)
-    _assert_refused(lambda: open_source(tmp_path), ["a.jpg", "--size HxW"])
+    _assert_refused(lambda: open_source(tmp_path), ["a.jpg", "size=(h, w)"])
     shrunk = _only(tmp_path, size=(24, 16))
     assert np.abs(whole.astype(int) - shrunk).max() < 8
 

@@ -92,7 +92,7 @@ def test_gray_and_color_are_made_alike(channels, tmp_path):
     rows = open_source(tmp_path, patch=4, channels=channels).read(np.arange(20))
     assert rows.shape == (20, 4, 4) + (() if channels == 1 else (3,))
     source = open_source(tmp_path, patch=4)
-    with pytest.raises(DataError, match=r"x.png is RGB, but a.png is gray; .*--channels 1"):
+    with pytest.raises(DataError, match=r"x.png is RGB, but a.png is gray; .*channels=1"):
         source.read(np.arange(len(source)))
 
 
@@ -118,7 +118,7 @@ def test_sizes_are_those_of_the_upright_image(orientation, suffix, tmp_path):
 
 def test_an_image_that_is_too_small_is_named_with_the_mend(tmp_path):
     folder(tmp_path)
-    with pytest.raises(DataError, match=r"a.png is 9x13, smaller than a patch of 16x16 .*2 more.*--patch 8x8"):
+    with pytest.raises(DataError, match=r"a.png is 9x13, smaller than a patch of 16x16 .*2 more.*patch=8x8"):
         open_source(tmp_path, patch=16)
     assert len(open_source(tmp_path, patch=(8, 8))) > 4
 
