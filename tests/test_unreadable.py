@@ -44,9 +44,9 @@ def test_their_rows_are_scored_as_novel_and_say_why(fitted, later):
     np.testing.assert_array_equal(np.isinf(scores.surprise), lost)
     np.testing.assert_array_equal(scores.is_novel, lost)
     assert np.unique(scores.p_value[lost]).tolist() == [fitted.calibration.p_value(np.array([np.inf]))[0]]
-    words = ["", "is no image", "is 4x6, expected 6x6, as at fit; make all one size with --size 6x6"]
+    words = ["", "is no image", "is 4x6, expected 6x6, as at fit; make all one size with size=(6, 6)"]
     words += [
-        "is RGB, expected gray, as at fit; read all alike with --channels 1",
+        "is RGB, expected gray, as at fit; read all alike with channels=1",
         "is gray with 16 bits, expected gray",
         "",
     ]
@@ -88,7 +88,7 @@ def test_a_folder_of_another_size_altogether_is_scored_and_told(fitted, tmp_path
         save(tmp_path / f"{i}.png", RNG.integers(0, 255, (9, 9), dtype=np.uint8))
     scores = fitted.score(tmp_path)
     assert np.isinf(scores.surprise).all()
-    assert "--size 6x6" in scores.reason[0]
+    assert "size=(6, 6)" in scores.reason[0]
 
 
 def test_a_broken_image_that_patches_were_to_be_cut_from(tmp_path):

@@ -212,7 +212,7 @@ def test_a_model_tensor_is_never_a_view_of_the_rows():
 
 
 LATER = {
-    "another size": ("gray", lambda r: r[:, :4], ["(4, 6)", "rows, 5, 6", "--size 5x6"]),
+    "another size": ("gray", lambda r: r[:, :4], ["(4, 6)", "rows, 5, 6", "size=(5, 6)"]),
     "another width": ("features", lambda r: r[:, :2], ["(2,)", "rows, 3"]),
     "flat": ("gray", lambda r: r.reshape(20, -1), ["(30,)"]),
     "a table": ("features", lambda r: pa.table({"a": [1]}), ["Table", "to_numpy"]),
