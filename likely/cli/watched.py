@@ -11,6 +11,8 @@ from likely.data import Rows, Source
 from likely.data.source import Expected
 
 if TYPE_CHECKING:
+    import pyarrow
+
     from likely.data.given import Given
 
 
@@ -47,6 +49,10 @@ class Watched(Source):
         self.n_read += len(ids)
         self.tell(self.n_read)
         return found
+
+    def column(self, name: str, ids: np.ndarray) -> "pyarrow.ChunkedArray":
+        """As the other source."""
+        return self.source.column(name, ids)
 
     def place(self, id: int) -> str:
         """As the other source names it."""

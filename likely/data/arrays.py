@@ -7,8 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from likely.data import on_disk
 from likely.data.numpy_files import read_arrays
-from likely.data.on_disk import LARGE_BYTES, Pages
+from likely.data.on_disk import Pages
 from likely.data.source import Source, as_slice
 from likely.errors import DataError
 
@@ -152,7 +153,7 @@ def digits() -> ArraySource:
 
 def read_npy(path: Path, name: str) -> ArraySource:
     """Rows of an .npy file."""
-    array = read_arrays(path, name, mapped=path.stat().st_size > LARGE_BYTES)
+    array = read_arrays(path, name, mapped=path.stat().st_size > on_disk.LARGE_BYTES)
     if not isinstance(array, np.ndarray):
         raise DataError(f"{name} holds several arrays; rename it to {path.stem}.npz")
     return ArraySource(array, name=name)

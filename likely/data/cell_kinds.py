@@ -50,6 +50,8 @@ def find_kind(name: str, text: pa.ChunkedArray, missing: Sequence[str] = ()) -> 
         text: its cells.
         missing: words that mean missing.
     """
+    if (kind := _plain_kind(text)) is not None:
+        return Found(Cells(name, kind), (Marks(),))
     numbers = plain_numbers(text, "whole")
     if numbers is None:
         text = filled(text, missing)
@@ -57,6 +59,22 @@ def find_kind(name: str, text: pa.ChunkedArray, missing: Sequence[str] = ()) -> 
     if numbers is None:
         return _Column(name, text).found()
     return Found(Cells(name, _kind_of(numbers, text)), (Marks(),))
+
+
+def _plain_kind(text: pa.ChunkedArray) -> str | None:
+    """ "whole" or "real" where each piece of a column shows it by itself; None where only the whole column tells."""
+    kinds = set()
+    for chunk in text.chunks if text.num_chunks > 1 else []:
+        piece = pa.chunked_array([chunk])
+        numbers = plain_numbers(piece, "whole")
+        if numbers is None or (kind := _kind_of(numbers, piece)) == "text" or _beyond(numbers):
+            return None
+        kinds.add(kind)
+    return max(kinds, key=("whole", "real").index) if kinds else None
+
+
+def _beyond(numbers: pa.ChunkedArray) -> bool:
+    return bool(pc.any(pc.greater(pc.abs(numbers.cast(pa.float64(), safe=False)), float(MAX_WHOLE))).as_py())
 
 
 def _kind_of(numbers: pa.ChunkedArray, text: pa.ChunkedArray) -> str:

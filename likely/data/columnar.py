@@ -8,16 +8,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from likely.data import on_disk
 from likely.data.delimited import duplicates_text
+from likely.data.disk_table import ROWS_AT_ONCE, DiskTable
 from likely.data.unpacking import check_unpacked
-from likely.errors import DataError
+from likely.errors import DataError, UserError
 
 _WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE": 8}
 """Bytes of a value, by its physical type; texts have lengths of their own."""
 
 
-def read_parquet(path: Path, name: str) -> pa.Table:
-    """All of a Parquet file.
+def read_parquet(path: Path, name: str) -> pa.Table | DiskTable:
+    """All of a Parquet file, on the disk where it is large.
 
     Raises:
         DataError: if it cannot be read, or unpacks to more than `check_unpacked` allows.
@@ -25,18 +27,33 @@ def read_parquet(path: Path, name: str) -> pa.Table:
     try:
         n_bytes = path.stat().st_size
         with pq.ParquetFile(path, memory_map=False) as file:
-            check_unpacked(name, n_bytes, _n_unpacked(file.metadata))
+            n_unpacked = _n_unpacked(file.metadata)
+            check_unpacked(name, n_bytes, n_unpacked)
             texts = _repeated_texts(file)
         if texts:
             with pq.ParquetFile(path, memory_map=False, read_dictionary=texts) as file:
                 _check_texts(file, texts, name, n_bytes)
-        return _sound(pq.read_table(path, memory_map=False))
-    except DataError:
+        if n_unpacked <= on_disk.LARGE_BYTES:
+            return _sound(pq.read_table(path, memory_map=False))
+        with pq.ParquetFile(path, memory_map=False) as file:
+            return _by_group(file)
+    except UserError:
         raise
     except MemoryError:
         raise DataError(f"{name} holds more than the memory does; split it into smaller files") from None
     except Exception as error:  # decoders of foreign bytes raise whatever they like
         raise _unreadable(name, "Parquet", error) from None
+
+
+def _by_group(file: pq.ParquetFile) -> DiskTable:
+    """A column that has a dictionary is written out: that of later rows may be another."""
+    fields = [
+        field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field
+        for field in file.schema_arrow
+    ]
+    schema = pa.schema(fields, file.schema_arrow.metadata)
+    batches = file.iter_batches(ROWS_AT_ONCE, use_threads=False)
+    return DiskTable.of((_sound(pa.Table.from_batches([batch])).cast(schema) for batch in batches), schema)
 
 
 def read_arrow(path: Path, name: str) -> pa.Table:

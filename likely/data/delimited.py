@@ -48,6 +48,11 @@ class Delimited:
         """As `column_names` of the header."""
         return column_names(self.header)
 
+    @property
+    def schema(self) -> pa.Schema:
+        """The names, and that all cells are text."""
+        return pa.schema([(name, pa.string()) for name in self.names])
+
     def blocks(self) -> Iterator[pa.Table]:
         """The rows, some at a time: every cell as the text it is, "" where nothing stands.
 
@@ -88,8 +93,7 @@ class Delimited:
 
     def cells(self) -> pa.Table:
         """All rows; as `blocks`."""
-        empty = pa.schema([(name, pa.string()) for name in self.names])
-        return pa.concat_tables([empty.empty_table(), *self.blocks()])
+        return pa.concat_tables([self.schema.empty_table(), *self.blocks()])
 
     def _check_rows(self, reason: str) -> None:
         """Names the lines that do not fit, the first ten by number; Arrow's reason where there is none."""

@@ -39,6 +39,11 @@ class Text:
     guessed: bool
     quoted: bool
 
+    @property
+    def n_bytes(self) -> int:
+        """How large it is."""
+        return self.source.stat().st_size if isinstance(self.source, Path) else int(self.source.size)
+
     def open(self) -> pa.NativeFile:
         """The text from its beginning; a mark of UTF-8 may stand before it."""
         # Arrow's own memory and files: its last reader may be a thread that outlives the interpreter, and then

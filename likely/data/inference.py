@@ -2,7 +2,7 @@
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -294,25 +294,28 @@ def _numeric_columns(
 
 
 def _table_schema(source: Source, ids: np.ndarray) -> Schema:
-    table = source.read(ids)
-    assert isinstance(table, pa.Table)
-    if table.num_columns > MAX_COLUMNS:
-        found = f"{source.name}: found {table.num_columns:,} columns, expected at most {MAX_COLUMNS:,}"
+    whole = source.read(ids[:0] if source.mapped else ids)
+    assert isinstance(whole, pa.Table)
+    if whole.num_columns > MAX_COLUMNS:
+        found = f"{source.name}: found {whole.num_columns:,} columns, expected at most {MAX_COLUMNS:,}"
         raise DataError(f"{found}; leave some out with {option('--drop COLUMN', 'drop=[...]')}")
     aside, rest = list[Aside](), dict[str, pa.ChunkedArray]()
-    for name, values in zip(table.column_names, table.columns, strict=True):
+    read = dict[str, Column]()
+    for name in whole.column_names:
+        values = source.column(name, ids) if source.mapped else whole.column(name)
         if (reason := set_aside(name, values, ids, len(source))) is not None:
             aside.append(reason)
-        else:
-            rest[name] = values
+            continue
+        if not is_number(values.type):
+            read[name] = _categorical_column(name, values)
+        rest[name] = whole.column(name)
     if not rest:
         why = _first_of([f'"{each.name}": {each.why}' for each in aside])
         raise DataError(
             f"{source.name}: no column is left to learn from, expected one of numbers or categories ({why})"
         )
     numeric = {name: values for name, values in rest.items() if is_number(values.type)}
-    read = {column.name: column for column in _numbers(source, ids, numeric)}
-    read |= {name: _categorical_column(name, rest[name]) for name in rest.keys() - numeric.keys()}
+    read |= {column.name: column for column in _numbers(source, ids, numeric)}
     columns = tuple(read[name] for name in rest)
     missing = sum(column.missing for column in columns)
     return Schema("table", (len(columns),), "float64", "real", columns=columns, missing=missing, aside=tuple(aside))
@@ -321,17 +324,35 @@ def _table_schema(source: Source, ids: np.ndarray) -> Schema:
 def _numbers(source: Source, ids: np.ndarray, columns: Mapping[str, pa.ChunkedArray]) -> tuple[Column, ...]:
     """Columns of numbers, many at a time; all that are no part of them are named at once."""
     names, result = [f'column "{name}"' for name in columns], list[Column]()
-    numbers = np.empty((len(ids), len(columns)), order="F")
-    for i, values in enumerate(columns.values()):
-        numbers[:, i] = as_numbers(values)
-    _check_infinite(numbers, names, source, ids)
     statistics = Statistics(len(columns), len(ids))
-    statistics.add(numbers)
-    far = find_far(statistics, lambda: [numbers])
+    for some, numbers in _number_blocks(source, ids, columns):
+        _check_infinite(numbers, names, source, some)
+        statistics.add(numbers)
+    far = find_far(statistics, lambda: (numbers for _, numbers in _number_blocks(source, ids, columns)))
     _check_scales(statistics, far, source, names)
     dtypes = [_numpy_name(values.type) for values in columns.values()]
     result += _numeric_columns(list(columns), statistics, far, dtypes)
     return tuple(result)
+
+
+def _number_blocks(
+    source: Source, ids: np.ndarray, columns: Mapping[str, pa.ChunkedArray]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Ids and the numbers of their rows (m, len(columns)): all at once, or in turn where they are too many to hold."""
+    if not source.mapped:
+        yield ids, _side_by_side(columns.values(), len(ids))
+        return
+    for some, rows in source.blocks(ids):
+        assert isinstance(rows, pa.Table)
+        yield some, _side_by_side([rows.column(name) for name in columns], len(some))
+
+
+def _side_by_side(columns: Iterable[pa.ChunkedArray], n: int) -> np.ndarray:
+    columns = list(columns)
+    numbers = np.empty((n, len(columns)), order="F")
+    for i, values in enumerate(columns):
+        numbers[:, i] = as_numbers(values)
+    return numbers
 
 
 def _check_infinite(numbers: np.ndarray, names: Sequence[str], source: Source, ids: np.ndarray) -> None:

@@ -94,6 +94,12 @@ class Source(abc.ABC):
         """
         return self.read(ids), {}
 
+    def column(self, name: str, ids: np.ndarray) -> "pyarrow.ChunkedArray":
+        """One column of the rows of a table."""
+        rows = self.read(ids)
+        assert not isinstance(rows, np.ndarray)
+        return rows.column(name)
+
     @abc.abstractmethod
     def place(self, id: int) -> str:
         """Names a row in a message: "row 12" (counted from 0), "cats/0001.png"."""

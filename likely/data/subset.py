@@ -8,6 +8,8 @@ from likely.data.source import Expected, Rows, Source
 from likely.rng import some_of
 
 if TYPE_CHECKING:
+    import pyarrow
+
     from likely.data.given import Given
 
 
@@ -39,6 +41,10 @@ class Subset(Source):
     def read_some(self, ids: np.ndarray, expected: Expected | None = None) -> tuple[Rows, dict[int, str]]:
         """As `Source.read_some`."""
         return self.source.read_some(self.ids[ids], expected)
+
+    def column(self, name: str, ids: np.ndarray) -> "pyarrow.ChunkedArray":
+        """As the other source."""
+        return self.source.column(name, self.ids[ids])
 
     def place(self, id: int) -> str:
         """As the other source names it."""

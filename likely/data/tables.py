@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import io
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -12,10 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from likely.data import endings
+from likely.data import endings, on_disk
 from likely.data.arrays import checked_labels
 from likely.data.columnar import read_arrow, read_parquet
 from likely.data.delimited import Delimited, duplicates_text, open_delimited
+from likely.data.disk_table import DiskTable, converted
 from likely.data.encoding_guess import NAMES
 from likely.data.frames import read_frame
 from likely.data.given import Given
@@ -29,19 +31,19 @@ from likely.errors import DataError
 
 
 class TableSource(Source):
-    """Rows of a table that is in memory."""
+    """Rows of a table, in memory or on the disk."""
 
     kind: ClassVar[str] = "table"
 
     def __init__(
         self,
-        table: pa.Table,
+        table: pa.Table | DiskTable,
         *,
         name: str = "table",
         label: str | None = None,
         drop: Sequence[str] = (),
         frame: str | None = None,
-        original: pa.Table | None = None,
+        original: pa.Table | DiskTable | None = None,
         reading: Reading | None = None,
         notes: Sequence[str] = (),
         header: Sequence[str] | None = None,
@@ -75,9 +77,11 @@ class TableSource(Source):
         if label is not None:
             self.labels = _labels(table.column(label), label, name, labels_may_lack)
         unwanted = {label, *drop}
-        self.table = table.select([each for each in table.column_names if each not in unwanted]).combine_chunks()
-        if not self.table.num_columns:
+        table = table.select([each for each in table.column_names if each not in unwanted])
+        if not table.num_columns:
             raise DataError(f"{name}: no column is left to learn from; expected at least one besides label and drop")
+        self.mapped = isinstance(table, DiskTable)
+        self.table = table if isinstance(table, DiskTable) else table.combine_chunks()
         self.row_bytes = 16 * self.table.num_columns
 
     def setting_aside(self, label: str | None, drop: Sequence[str], *, labels_may_lack: bool = False) -> "TableSource":
@@ -99,9 +103,12 @@ class TableSource(Source):
     @property
     def given(self) -> Given:
         """As `Source.given`."""
+        original, values = (
+            each.whole if isinstance(each, DiskTable) else each for each in (self.original, self._values)
+        )
         if self.reading is None:
-            return Given(self.original, self.native)
-        return Given(self._values, None, self.original, self.header, self.reading)
+            return Given(original, self.native)
+        return Given(values, None, original, self.header, self.reading)
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -112,7 +119,11 @@ class TableSource(Source):
         span = as_slice(ids)
         if span is not None and span.stop <= len(self):
             return self.table.slice(span.start, span.stop - span.start)
-        return self.table.take(pa.array(ids))
+        return self.table.take(ids if isinstance(self.table, DiskTable) else pa.array(ids))
+
+    def column(self, name: str, ids: np.ndarray) -> pa.ChunkedArray:
+        """As `Source.column`; no other column is looked at."""
+        return self.table.column(name).take(pa.array(ids))
 
     def place(self, id: int) -> str:
         """As `Source.place`: "row 12", counted from 0 and without the header."""
@@ -121,13 +132,26 @@ class TableSource(Source):
     def digest(self) -> str:
         """As `Source.digest`: of names, types and every value."""
         content = hashlib.blake2b(digest_size=16)
-        plain = self.table.replace_schema_metadata(None)
-        content.update("\0".join(f"{field.name}\0{field.type}" for field in plain.schema).encode())
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, plain.schema) as writer:
-            writer.write_table(plain)
-        content.update(sink.getvalue())
+        schema = self.table.schema.remove_metadata()
+        content.update("\0".join(f"{field.name}\0{field.type}" for field in schema).encode())
+        with pa.ipc.new_stream(pa.PythonFile(_Hashed(content), "w"), schema) as writer:
+            for block in self.table.blocks() if isinstance(self.table, DiskTable) else [self.table]:
+                writer.write_table(block.replace_schema_metadata(None))
         return self._finish_digest(content)
+
+
+class _Hashed(io.RawIOBase):
+    """A file that goes into a hash, and nowhere else."""
+
+    def __init__(self, content: "hashlib.blake2b") -> None:
+        self.content = content
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.content.update(data)
+        return len(data)
 
 
 def file_source(
@@ -166,7 +190,7 @@ def file_source(
 
 def delimited_source(file: Delimited, like: Reading) -> TableSource:
     """Rows of a delimited text file; every cell is read as `like` says, or as all cells of its column tell."""
-    cells = file.cells()
+    cells = DiskTable.of(file.blocks(), file.schema) if file.text.n_bytes > on_disk.LARGE_BYTES else file.cells()
     like = dataclasses.replace(like, delimiter=file.delimiter, encoding=file.text.encoding)
     reading, notes = infer_reading(cells, like)
     if file.text.guessed:
@@ -174,7 +198,7 @@ def delimited_source(file: Delimited, like: Reading) -> TableSource:
             f"read as {NAMES[file.text.encoding]}, which is a guess: if letters are wrong, save it in UTF-8",
             *notes,
         )
-    table = blanked(typed_table(cells, reading), reading.missing)
+    table = converted(cells, lambda block: blanked(typed_table(block, reading), reading.missing))
     unnamed = {name for name, written in zip(file.names, file.header, strict=True) if not written.strip()}
     gone = {name for name in unnamed if table.column(name).null_count == table.num_rows}
     table = table.select([name for name in table.column_names if name not in gone])
@@ -182,7 +206,7 @@ def delimited_source(file: Delimited, like: Reading) -> TableSource:
 
 
 def _typed_source(
-    table: pa.Table,
+    table: pa.Table | DiskTable,
     like: Reading,
     name: str,
     label: str | None,
@@ -218,14 +242,14 @@ def frame_source(
     return _typed_source(table, like, "DataFrame", label, drop, library, native=data)
 
 
-def _without_index(table: pa.Table) -> pa.Table:
+def _without_index(table: Any) -> Any:
     """Without the columns that pandas writes its index to: to its users they are no columns."""
     try:
         known = json.loads((table.schema.metadata or {}).get(b"pandas", b"{}")).get("index_columns", [])
     except (ValueError, AttributeError):  # metadata that somebody else wrote
         return table
     index = {each for each in known if isinstance(each, str)}
-    return table.select([i for i, each in enumerate(table.column_names) if each not in index]) if index else table
+    return table.select([each for each in table.column_names if each not in index]) if index else table
 
 
 def _check_names(names: Sequence[str], wanted: Sequence[str], name: str) -> None:
