@@ -745,7 +745,7 @@ class Fitted:
         """
         source = self._checked(rows, strict)
         condition = self._labels(source, condition)
-        pieces, told = [], Told()
+        answers, told = torch.empty(0), Told()
         with self._answering():
             for ids in self._chunks(len(source)):
                 unseen = Unseen(len(ids))
@@ -754,11 +754,13 @@ class Fitted:
                 answer = ask(self._settle(x), self._condition(condition, ids)).cpu()
                 if unseen.unanswerable.any():
                     answer[torch.from_numpy(unseen.unanswerable)] = torch.nan
-                pieces.append(answer)
+                if not ids[0]:  # all at once: pieces between what comes and goes would leave holes in memory
+                    answers = answer.new_empty((len(source), *answer.shape[1:]))
+                answers[ids[0] : ids[-1] + 1] = answer
                 told.add(unseen, ids, source)
         if self.warns:
             told.warn()
-        return _joined(pieces, source)
+        return _joined([answers] if len(source) else [], source)
 
     def _checked(self, rows: Any, strict: bool = False, channels: int | None = None) -> Source:
         """A source of rows that has what the model needs; what it has beyond that is left out, with a warning.

@@ -9,7 +9,7 @@ import numpy as np
 
 from likely.data import on_disk
 from likely.data.numpy_files import read_arrays
-from likely.data.on_disk import Pages
+from likely.data.on_disk import DiskRows
 from likely.data.source import Source, as_slice
 from likely.errors import DataError
 
@@ -46,8 +46,8 @@ class ArraySource(Source):
         Raises:
             DataError: if the array is not made of plain numbers or has too few axes, or labels do not match.
         """
-        self.name, self._pages = name, Pages.of(array)
-        self.mapped = self._pages is not None
+        self.name, self._on_disk = name, DiskRows.of(array)
+        self.mapped = self._on_disk is not None
         self.array = checked_array(array, name)
         self.labels = None if labels is None else checked_labels(labels, len(self.array), name)
         self.parts = dict(parts or {})
@@ -61,13 +61,10 @@ class ArraySource(Source):
         """As `Source.read`; consecutive ids give a view."""
         ids = np.asarray(ids)
         span = as_slice(ids)
-        if span is not None and span.stop <= len(self.array):
-            if self._pages is not None:
-                self._pages.looked_at(1, self.array[span].nbytes)
-            return _readable(self.array[span])
-        if self._pages is None or (len(ids) and not 0 <= ids.min() <= ids.max() < len(self.array)):
-            return _readable(self.array.take(ids, axis=0))  # of ids that there are not numpy says so
-        return _readable(self._pages.take(self.array, ids))
+        is_span = span is not None and span.stop <= len(self.array)
+        if self._on_disk is not None and (is_span or 0 <= ids.min() <= ids.max() < len(self.array)):
+            return _readable(self._on_disk.read(ids))
+        return _readable(self.array[span] if is_span else self.array.take(ids, axis=0))
 
     def place(self, id: int) -> str:
         """As `Source.place`; in stacked arrays "row 12 of x_test"."""

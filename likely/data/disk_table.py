@@ -7,7 +7,7 @@ from typing import cast
 import numpy as np
 import pyarrow as pa
 
-from likely.data.on_disk import BESIDE_BYTES, Pages, scratch_file
+from likely.data.on_disk import Pages, scratch_file
 
 ROWS_AT_ONCE = 2**16
 """Pieces of so many rows are written."""
@@ -74,7 +74,7 @@ class DiskTable:
 
     def slice(self, start: int, n: int) -> pa.Table:
         """n rows that follow each other."""
-        self.pages.looked_at(1, n * self._row_bytes)
+        self.pages.looked_at(n * self._row_bytes)
         return self.whole.slice(start, n)
 
     def take(self, ids: np.ndarray) -> pa.Table:
@@ -87,8 +87,7 @@ class DiskTable:
         for start, n, piece in zip(self._starts.tolist(), np.diff(self._starts).tolist(), pieces, strict=False):
             if len(piece):
                 taken.append(self.whole.slice(start, n).take(pa.array(ids[piece] - start)))
-                # Rows that lie far from each other bring all that is between them.
-                self.pages.looked_at(1, min(n * self._row_bytes, len(piece) * self.num_columns * BESIDE_BYTES))
+                self.pages.looked_at(n * self._row_bytes)
         place = np.empty(len(ids), np.int64)
         place[rising] = np.arange(len(ids))
         return pa.concat_tables(taken).combine_chunks().take(pa.array(place))

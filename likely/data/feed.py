@@ -149,7 +149,7 @@ class SourceFeed(Feed):
         self._on_disk: DiskRows | None = None
         if source.mapped:
             blocks = (self._as_model(ids, rows).numpy() for ids, rows in source.blocks())
-            self._on_disk = DiskRows(blocks, self.x_shape, numpy_type(dtype), len(source))
+            self._on_disk = DiskRows.of_blocks(blocks, self.x_shape, numpy_type(dtype))
         elif source.in_memory and len(source) * math.prod(self.x_shape) * dtype.itemsize <= MAX_CACHED_BYTES:
             self._cache = self._read(np.arange(len(source)))
 
