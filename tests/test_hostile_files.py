@@ -105,7 +105,7 @@ def seal(path: Path, **changes) -> None:
     for name in MODEL_FILES:
         data = (path / name).read_bytes()
         files[name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-    content = {"format_version": 2, "library_version": "0.1.0", "files": files} | changes
+    content = {"format_version": 3, "library_version": "0.1.0", "files": files} | changes
 
     def text(value):
         return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()

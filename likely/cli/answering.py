@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from likely import arguments
 from likely.cli.options import (
     Device,
     Directory,
@@ -221,7 +222,7 @@ def interpolate(
     source: Source,
     output: WayOutput,
     rows: Annotated[tuple[int, int], typer.Option(metavar="A B", help="The two rows, counted from 0.")],
-    steps: Annotated[int, typer.Option(min=2, help="How many rows, with both ends.")] = 9,
+    steps: Annotated[int, typer.Option(help="How many rows, with both ends; at least 2.")] = 9,
     overwrite: Overwrite = False,
     device: Device = "auto",
     opening: Opening = Opening(),
@@ -238,6 +239,7 @@ def interpolate(
     from likely.exploring import interpolate as between
     from likely.reopening import open_like
 
+    steps = arguments.whole("--steps", steps, 2)
     fitted = opened(directory, device)
     strip = output.lower().endswith(".png") and takes_pictures(fitted.schema)
     target = target_of(fitted, output, overwrite, source)
@@ -259,7 +261,7 @@ def interpolate(
 def sample(
     directory: Directory,
     output: Output,
-    n: Annotated[int, typer.Option("-n", min=1, help="How many rows, of each --condition.")] = 64,
+    n: Annotated[int, typer.Option("-n", help="How many rows, of each --condition.")] = 64,
     seed: Annotated[int, typer.Option(help="Which draws.")] = 0,
     condition: Annotated[
         list[str] | None,
@@ -281,6 +283,7 @@ def sample(
 
     from likely.cli.outputs import write_rows
 
+    n = arguments.whole("-n", n, 1)
     fitted = opened(directory, device)
     target = target_of(fitted, output, overwrite)
     check_rows_target(target, fitted)

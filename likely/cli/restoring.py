@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from likely import arguments
 from likely.cli.options import Device, Directory, Opening, Overwrite, Strict, opened, opens_data
 from likely.cli.screen import clean
 from likely.errors import UserError
@@ -46,7 +47,6 @@ Draws = Annotated[
     typer.Option(
         "--draws",
         metavar="N",
-        min=1,
         help="Write N whole versions instead of the best guess, as multiple imputation takes them: a table of all, "
         "its columns draw and row first, an array (N, rows, ...), or a folder of images with index.csv.",
         show_default=False,
@@ -89,6 +89,7 @@ def restore(
     from likely.contract import Restorer
     from likely.data.folders import is_image_name
 
+    draws = None if draws is None else arguments.whole("--draws", draws, 1)
     fitted = opened(directory, device)
     model = fitted.capable(Restorer, "restore")
     happened = None if operator is None else _parsed(operator)

@@ -69,8 +69,9 @@ def infer_schema(
     if domain not in (None, "real"):
         raise DataError(f"found domain={domain!r}, expected 'real', or None to tell it from the data")
     if len(ids) < 2:
-        rows = "no row" if not len(ids) else "one row"
-        raise DataError(f"{source.name}: found {rows}, expected at least 2 to learn from; add rows")
+        found = f"found {len(source):,} row" + ("s" if len(source) != 1 else "")
+        left = f", of which {len(ids)} would be learned from" if len(source) > len(ids) else ""
+        raise DataError(f"{source.name}: {found}{left}, expected at least 2 to learn from; add rows")
     schema = _table_schema(source, ids) if source.kind == "table" else _array_schema(source, ids, domain)
     schema = dataclasses.replace(schema, frame=source.frame, classes=_classes(source, ids), reading=source.reading)
     if schema.columns and not len(schema.kept_columns):

@@ -28,7 +28,7 @@ from likely.persistence.reading import MEND, Directory, parse_json
 from likely.persistence.weights import MAX_HEADER, Blueprint, apart, pack, read_header
 from likely.registry import Spec, model_class
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 VERSION = importlib.metadata.version("likely")
 
 MANIFEST = "manifest.json"

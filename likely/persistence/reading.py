@@ -103,6 +103,8 @@ def _why_no_directory(path: Path, error: OSError) -> str:
         return f"{path} is a link: give the fitted directory itself, {str(path.resolve())!r}"
     if path.suffix.lower() in PICKLES and path.exists():
         return f"{path} is a pickle, which could run code and is never opened: give a fitted directory"
+    if path.is_file():
+        return f"{path} is a file and no fitted directory: give the directory first, which `likely fit` wrote"
     if path.exists():
         return f"{path} is no fitted directory: {error.strerror}"
     if path.with_name(f"{path.name}.partial").exists():

@@ -28,6 +28,9 @@ def test_a_released_format_answers_as_it_did(place):
     np.testing.assert_allclose(scores.p_value, answers["p_value"], rtol=1e-9)
     assert list(scores.reason) == answers["reason"]
     np.testing.assert_array_equal(fitted.learned_from(np.array(answers["some"], dtype=float)), answers["learned"])
+    if "table" in answers:  # from format 3 on
+        found = likely.load(place / "table").score(place / "rows.csv").surprise
+        np.testing.assert_allclose(found, answers["table"], rtol=1e-3)
 
 
 def test_the_present_format_has_its_golden_directory():
