@@ -26,11 +26,16 @@ def _small_and_seeded():
     torch.set_num_threads(threads)
 
 
-@pytest.fixture
-def roughly(monkeypatch):
+def with_rough_figures(patch: pytest.MonkeyPatch) -> None:
     """Figures of an evaluation from few rows, draws and steps: for tests of what is done with them."""
     for module, values in ROUGHLY.items():
         for name, value in values.items():
-            monkeypatch.setattr(importlib.import_module(module), name, value)
+            patch.setattr(importlib.import_module(module), name, value)
     latent = importlib.import_module("likely.assess.latent")
-    monkeypatch.setattr(latent, "ANNEALING", latent.Annealing(n_chains=4, n_temperatures=20))
+    patch.setattr(latent, "ANNEALING", latent.Annealing(n_chains=4, n_temperatures=20))
+
+
+@pytest.fixture
+def roughly(monkeypatch):
+    """As `with_rough_figures`, during a test."""
+    with_rough_figures(monkeypatch)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from likely.cli import run
+from tests.conftest import with_rough_figures
 
 
 @dataclass
@@ -26,6 +27,11 @@ class Answer:
 
 
 Likely = Callable[..., Answer]
+
+
+@pytest.fixture(autouse=True)
+def _roughly(roughly: None) -> None:
+    """What figures come to is no matter of the command line."""
 
 
 @pytest.fixture
@@ -65,6 +71,7 @@ def _fitted_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("table")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        with_rough_figures(patch)
         write_table(folder / "표.csv")
         assert run(["fit", "표.csv", "--model", "ppca", "--set", "z_size=2", *OPENING, "--out", "모델"]) == 0
     return folder
@@ -85,6 +92,7 @@ def _fitted_digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("digits")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        with_rough_figures(patch)
         network = 'network={"type": "MLP", "hidden": [8]}'
         settings = ["--set", "z_size=2", "--set", network, "--condition", "label", "--epochs", "0.2"]
         assert run(["fit", "digits", "--model", "vae", *settings, "--out", "vae"]) == 0

@@ -19,6 +19,7 @@ SHOWN_BY = {
     "data/inference.py": ("data", "fit"),
     "data/description.py": ("data", "fit"),
     "data/patches.py": ("data", "fit"),
+    "data/unseen.py": ("score", "encode", "reconstruct", "restore", "evaluate", "report"),
     "data/": OPENING,
     "fitted.py": OPENING[2:],
     "suitability.py": ("fit",),
@@ -31,6 +32,7 @@ SHOWN_BY = {
     "cli/judging.py": ("evaluate", "report"),
     "cli/restoring.py": ("restore",),
     "cli/imputing.py": ("restore",),
+    "files.py": ("fit", "score", "encode", "reconstruct", "restore", "interpolate", "sample", "evaluate", "report"),
     "cli/targets.py": ("score", "encode", "reconstruct", "restore", "interpolate", "sample", "evaluate", "report"),
 }
 """Which verbs show the messages of a file, the more special names first; elsewhere a message names the verb."""

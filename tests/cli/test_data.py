@@ -51,7 +51,7 @@ def write_bad(folder):
     [
         ("ragged.csv", "line 3"),
         ("twice.csv", '"a"'),
-        ("one.csv", "one row"),
+        ("one.csv", "found 1 row, expected at least 2"),
         ("many.csv", '"c": different in every row'),
         ("empty", "no image"),
         ("x.png", "no image"),

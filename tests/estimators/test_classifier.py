@@ -25,7 +25,7 @@ from likely.pretraining import Greedy
 
 NETWORK = MLP((256,), activation="relu", code_activation="relu", dropout=0.3)
 DENOISING = Spec("denoising_autoencoder", network=NETWORK, z_size=128, corruption=GaussianNoise(0.3))
-FINE = TrainConfig(epochs=60, batch_size=16, learning_rate=1e-3)
+FINE = TrainConfig(epochs=30, batch_size=16, learning_rate=1e-3)
 QUICK = TrainConfig(epochs=3)
 
 
@@ -55,7 +55,7 @@ def quick(**arguments):
 def test_with_a_hundred_labels_rows_without_teach_what_is_missing():
     def error(seed, pretrain):
         X, y, X_test, y_test = digits(seed, 100)
-        train = TrainConfig(epochs=40)
+        train = TrainConfig(epochs=20)
         classifier = PretrainedClassifier(DENOISING, train=train, fine_tune=FINE, pretrain=pretrain, random_state=seed)
         return 1 - classifier.fit(X, y).score(X_test, y_test)
 

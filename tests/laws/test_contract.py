@@ -96,7 +96,7 @@ def several_answers(name: str, capability: type, dtype: torch.dtype) -> torch.Te
     return answers.double()
 
 
-@pytest.mark.parametrize(("name", "capability"), CASES)
+@pytest.mark.parametrize(("name", "capability"), [case for case in CASES if case[0] in ZOO])
 def test_float32_gives_the_same_answers_up_to_rounding(name, capability):
     single, double = (several_answers(name, capability, dtype) for dtype in (torch.float32, torch.float64))
     by_chance = 0.0 if len(single) == 1 else ((single.var(0) + double.var(0)) / len(single)).sqrt()

@@ -95,7 +95,7 @@ def test_probabilities_of_all_states_sum_to_one(name):
 
 @pytest.mark.parametrize("name", [name for name in OF_STATES if issubclass(EVERY[name].kind(), Sampler)])
 def test_frequencies_of_samples_match_the_density(name):
-    n, states = 100_000, EVERY[name].states().flatten(1)
+    n, states = 20_000 if name in CONDITIONAL else 100_000, EVERY[name].states().flatten(1)
     draws = EVERY[name].model().sample(n, beside(one_condition(name), n)).flatten(1)
     kinds, counts = torch.cat([states, draws]).unique(dim=0, return_counts=True)
     assert len(kinds) == len(states), "draws are states"
@@ -115,7 +115,7 @@ def test_the_density_of_draws_has_mass_one(name):
     Where weights are heavy-tailed the mean tells nothing: then the entry is too wild, and wants calmer weights.
     """
     exact, conditional = issubclass(EVERY[name].kind(), ExactDensity), name in CONDITIONAL
-    n_judging = (5000 if conditional else 15_000) if exact else 2000
+    n_judging = (3000 if conditional else 8000) if exact else 2000
     found = mass(EVERY[name].model(), n_judging, one_condition(name))
     assert found.effective > 300, found
     assert abs(found.mean - 1) < 4 * found.error, found

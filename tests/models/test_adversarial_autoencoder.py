@@ -41,7 +41,7 @@ def test_codes_become_like_draws_of_the_prior():
     with torch.no_grad():
         assert energy_distance(model.encode(new), model.draw_prior(1000)) > 0.15
         assert energy_distance(model.sample(1000), new) > 0.15
-    train(model, x, TrainConfig(epochs=130, batch_size=128, seed=0))
+    train(model, x, TrainConfig(epochs=70, batch_size=128, seed=0))
     with torch.no_grad():
         assert energy_distance(model.encode(new), model.draw_prior(1000)) < 0.05
         assert energy_distance(model.sample(1000), new) < 0.1
@@ -108,7 +108,7 @@ def test_a_class_is_drawn_where_it_is_asked_for(kind):
     label = torch.arange(600) % 2
     x = torch.randn(600, 3) * 0.3 + torch.where(label == 1, 2.0, -2.0).unsqueeze(1)
     model = kind((3,), 2, width=32, condition_shape=(2,))
-    train(model, TensorFeed(x, torch.eye(2)[label]), TrainConfig(epochs=250, batch_size=64, seed=0))
+    train(model, TensorFeed(x, torch.eye(2)[label]), TrainConfig(epochs=130, batch_size=64, seed=0))
     for k, side in enumerate((-1, 1)):
         assert (side * model.sample(200, torch.eye(2)[[k] * 200]) > 0).float().mean() > 0.9
     assert 0.3 < (model.sample(400).mean(1) > 0).float().mean() < 0.7

@@ -90,7 +90,7 @@ def error(name: str, network: Network | None, corruption: Corruption) -> float:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = Spec(name, **({} if network is None else {"network": network})).build((1, 8, 8))
-        train(model, train_rows, TrainConfig(epochs=8, device="cpu", precision="float32"))
+        train(model, train_rows, TrainConfig(epochs=4, device="cpu", precision="float32"))
         y = corruption.draw(x).apply(x)
     with torch.no_grad():
         found = model.restore(y, corruption.behind(y, (1, 8, 8)))

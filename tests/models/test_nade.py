@@ -213,7 +213,7 @@ def test_it_reaches_the_entropy_rate_of_a_markov_chain(activation):
         torch.manual_seed(0)
         model = NADE((12,), 64, activation=activation, dropout=0.0, likelihood=Bernoulli())
     rate = {"sigmoid": 3e-2, "relu": 1e-2}[activation]
-    config = TrainConfig(epochs=60, batch_size=100, learning_rate=rate, device="cpu", precision="float32")
+    config = TrainConfig(epochs=30, batch_size=100, learning_rate=rate, device="cpu", precision="float32")
     train(model, rows, config)
     x = states((source.length,))
     with torch.no_grad():

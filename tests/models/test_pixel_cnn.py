@@ -184,7 +184,7 @@ def test_what_cannot_be_is_refused(model: type[ChainRuleModel]):
 )
 def test_a_field_is_learned_to_its_entropy(model: ChainRuleModel):
     """The cross-entropy of the field and the model over all images, against the entropy of the field."""
-    config = TrainConfig(epochs=4, batch_size=128, learning_rate=1e-2, seed=0, device="cpu")
+    config = TrainConfig(epochs=2, batch_size=128, learning_rate=1e-2, seed=0, device="cpu")
     train(model, markov_field.draw(16_000, seed=0), config)
     x, log_p = markov_field.all_images()
     p, entropy = log_p.exp(), -(log_p.exp() * log_p).sum().item()
@@ -201,6 +201,6 @@ def test_a_picture_is_learned_by_where_its_pixels_are(model: type[ChainRuleModel
     picture = torch.bernoulli(torch.full((1, 15, 15), 0.5))
     x = (picture - torch.bernoulli(torch.full((512, 1, 15, 15), 0.02))).abs()
     made = model((1, 15, 15), channels=8, kernel=1, first_kernel=3, likelihood=Bernoulli())
-    train(made, x, TrainConfig(epochs=40, batch_size=64, learning_rate=0.02, patience=None, seed=0))
+    train(made, x, TrainConfig(epochs=30, batch_size=64, learning_rate=0.02, patience=None, seed=0))
     nll = -made.log_prob(x).mean() / 15**2
     assert 0.09 < nll < 0.2  # 0.098 is the entropy of a bit that is turned in one of fifty

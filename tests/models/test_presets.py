@@ -21,7 +21,7 @@ def digits():
     return x[order[:1400]], x[order[1400:]]
 
 
-def trained(spec, epochs=100):
+def trained(spec, epochs=80):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = spec.build((1, 8, 8))
@@ -122,8 +122,8 @@ def test_codes_of_the_stochastic_contractive_autoencoder_move_less_with_noise():
 
 def test_the_ssim_autoencoder_keeps_more_structure_and_less_of_the_values():
     narrow = {"z_size": 2}  # where not everything can be kept
-    by_structure = trained(Spec("ssim-autoencoder", **narrow), epochs=60)
-    by_square = trained(Spec("autoencoder", network=by_structure.network, **narrow), epochs=60)
+    by_structure = trained(Spec("ssim-autoencoder", **narrow), epochs=30)
+    by_square = trained(Spec("autoencoder", network=by_structure.network, **narrow), epochs=30)
     x = digits()[1]
 
     def structure(model):
