@@ -82,8 +82,8 @@ def test_a_block_without_values_changes_nothing():
 
 
 CORPUS = {
-    "no row": (np.ones((0, 3)), ["no row", "at least 2"]),
-    "one row": (np.ones((1, 3)), ["one row", "at least 2"]),
+    "no row": (np.ones((0, 3)), ["found 0 rows", "at least 2"]),
+    "one row": (np.ones((1, 3)), ["found 1 row,", "at least 2"]),
     "one value": (np.full((5, 3), 7.0), ["every value is 7", "nothing to learn"]),
     "one gray": (np.full((5, 4, 4), 7, np.uint8), ["every value is 7"]),
     "one column": (np.full((5, 1), 2.5), ["every value is 2.5"]),

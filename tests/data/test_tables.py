@@ -171,8 +171,8 @@ INFER_CORPUS = {
     ),
     "all constant": ({"a": [1, 1], "b": ["x", "x"]}, ["constant", "nothing to learn"]),
     "huge": ({"a": [1e200, -1e200], "b": [1e190, -1e190]}, ['"a": found values up to 1e+200; column "b"', "1e+190"]),
-    "one row": ({"a": [1]}, ["one row", "at least 2"]),
-    "no row": ({"a": pa.array([], pa.int64())}, ["no row", "at least 2"]),
+    "one row": ({"a": [1]}, ["found 1 row,", "at least 2"]),
+    "no row": ({"a": pa.array([], pa.int64())}, ["found 0 rows,", "at least 2"]),
     "too many columns": ({f"x{i}": [1, 2] for i in range(100_001)}, ["100,001 columns", "100,000", "drop=[...]"]),
 }
 
