@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from likely.data.marks import UNITS, WAYS, Marks
 from likely.data.reading import Cells, filled, plain_numbers
+from likely.errors import option
 
 MAX_WHOLE = 2**53
 """Whole numbers beyond are names, not quantities: float64 does not tell them apart."""
@@ -188,7 +189,8 @@ class _Column:
         shown = odd[0][:40]
         more = f" and {int((~matched).sum()) - 1:,} others" if len(odd) > 1 else ""
         found = f"{self.counts[matched].sum():,} of {self.counts.sum():,} cells are numbers, but not {shown!r}{more}"
-        mend = f'--missing "{shown}" (missing=[{shown!r}]) if that means missing, or correct the file'
+        told = option(f'--missing "{shown}"', f"missing=[{shown!r}]")
+        mend = f"{told} if that means missing, or correct the file"
         return f'column "{self.name}" is read as text: {found} (row {row}): {mend}'
 
 

@@ -130,7 +130,9 @@ def _problems(source: Source, schema: Schema, n_learned: int) -> list[str]:
     problems += source.notes
     if schema.missing:
         share = schema.missing / (n_learned * max(1, int(np.prod(schema.row_shape))))
-        problems.append(f"{schema.missing:,} values missing ({share:.1%}): only models that take missing values fit")
+        problems.append(
+            f"{_counted(schema.missing, 'value')} missing ({share:.1%}): only models that take missing values fit"
+        )
     if source.labels is not None and len(np.unique(source.labels)) == 1:
         problems.append("all labels are the same: nothing can be evaluated with them")
     mixed = [] if source.reading else [line for column in schema.columns for line in _mixed(column)]

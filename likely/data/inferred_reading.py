@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from likely.data.cell_kinds import Found, find_kind
 from likely.data.marks import CURRENCIES, Marks
 from likely.data.reading import Cells, Reading, filled
+from likely.errors import option
 
 _SHOWN = 5
 _GROUPED = r"^[+\-]?(?:[1-9][0-9]{0,2}(?:\.[0-9]{3})+|[0-9]{1,3})$"
@@ -150,5 +151,5 @@ def _odd_told(cells: Cells, text: pa.ChunkedArray, missing: Sequence[str]) -> st
         told.append(f"{word[:40]!r} in row {pc.index(text, word).as_py()}{more}")
     is_no = "is no number and is" if len(told) == 1 else "are no numbers and are"
     words = " ".join(f'--missing "{word[:40]}"' for word in cells.odd[:3])
-    mend = f"{words} (missing={list(cells.odd[:3])!r}) says the same, or correct the file"
+    mend = f"{option(words, f'missing={list(cells.odd[:3])!r}')} says the same, or correct the file"
     return f'column "{cells.name}": {", ".join(told)} {is_no} taken for missing; {mend}'

@@ -99,7 +99,7 @@ def test_a_rare_word_among_numbers_is_named_and_missing(tmp_path):
     found, notes = column_of(tmp_path, _numbers(200, [(17, "n/d"), (20, "n/d"), (30, "error")]))
     assert [i for i, each in enumerate(found) if each is None] == [17, 20, 30]
     assert notes[0].startswith("column \"v\": 'n/d' in row 17 (and 1 more), 'error' in row 30 are no numbers")
-    assert '--missing "n/d" --missing "error"' in notes[0]
+    assert "missing=['n/d', 'error']" in notes[0]
     quiet, nothing = column_of(tmp_path, _numbers(200, [(17, "n/d")]), missing=["n/d"])
     assert (quiet[17], nothing) == (None, ())
 
