@@ -42,6 +42,13 @@ def _end_lost(model: Sequential, x: torch.Tensor) -> Operator:
     return Kept(model.x_shape, kept, torch.nan)
 
 
+@pytest.fixture
+def few_steps(monkeypatch):
+    """A posterior is fitted to each row that lacks values: what holds of it holds however well it is fitted."""
+    monkeypatch.setattr("likely.variational.refinement.N_STEPS", 5)
+
+
+@pytest.mark.usefixtures("few_steps")
 @pytest.mark.parametrize(("name", "corruption"), CASES)
 @torch.no_grad()
 def test_what_is_restored_could_have_become_y(name, corruption):
@@ -53,6 +60,7 @@ def test_what_is_restored_could_have_become_y(name, corruption):
         torch.testing.assert_close(operator.apply(x), y, equal_nan=True)
 
 
+@pytest.mark.usefixtures("few_steps")
 @pytest.mark.parametrize(("name", "corruption"), CASES)
 @torch.no_grad()
 def test_rows_are_strangers(name, corruption):
@@ -63,6 +71,7 @@ def test_rows_are_strangers(name, corruption):
     torch.testing.assert_close(model.restore(y[:1], operator.rows(slice(1))), together[:1])
 
 
+@pytest.mark.usefixtures("few_steps")
 @pytest.mark.parametrize("name", NAMES)
 @torch.no_grad()
 def test_the_same_question_has_the_same_answer(name):
@@ -72,6 +81,7 @@ def test_the_same_question_has_the_same_answer(name):
     assert torch.equal(before, torch.get_rng_state())
 
 
+@pytest.mark.usefixtures("few_steps")
 @pytest.mark.parametrize("name", [name for name in NAMES if name in with_capability(DrawsMissing)])
 def test_draws_keep_what_is_known_and_differ_where_nothing_is(name):
     model, y, operator = asked(name, Erasing(0.4))
