@@ -614,6 +614,7 @@ def first(header: dict) -> str:
         lambda header: header.update(__metadata__=[]),
         lambda header: header.update(__metadata__={"aliases": {}}),
         lambda header: header.update(__metadata__={"aliases": "[]"}),
+        lambda header: header.update(__metadata__={"aliases": "\ud800"}),
         lambda header: header.update(__metadata__={"aliases": '{"a": ["b"]}'}),
         lambda header: header.update(__metadata__={"aliases": '{"a": "b", "b": "a"}'}),
         lambda header: header.update(__metadata__={"aliases": json.dumps({"__class__": first(header)})}),

@@ -1,8 +1,10 @@
 """Parquet and Arrow files that nobody vouches for: what they unpack to is known first, and what is in them checked."""
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,16 +28,17 @@ def read_parquet(path: Path, name: str) -> pa.Table | DiskTable:
     """
     try:
         n_bytes = path.stat().st_size
-        with pq.ParquetFile(path, memory_map=False) as file:
+        with _opened(path) as file:
             n_unpacked = _n_unpacked(file.metadata)
             check_unpacked(name, n_bytes, n_unpacked)
             texts = _repeated_texts(file)
         if texts:
-            with pq.ParquetFile(path, memory_map=False, read_dictionary=texts) as file:
+            with _opened(path, read_dictionary=texts) as file:
                 _check_texts(file, texts, name, n_bytes)
         if n_unpacked <= on_disk.LARGE_BYTES:
-            return _sound(pq.read_table(path, memory_map=False))
-        with pq.ParquetFile(path, memory_map=False) as file:
+            with pa.OSFile(os.fsencode(path)) as opened:
+                return _sound(pq.read_table(opened))
+        with _opened(path) as file:
             return _by_group(file)
     except UserError:
         raise
@@ -43,6 +46,11 @@ def read_parquet(path: Path, name: str) -> pa.Table | DiskTable:
         raise DataError(f"{name} holds more than the memory does; split it into smaller files") from None
     except Exception as error:  # decoders of foreign bytes raise whatever they like
         raise _unreadable(name, "Parquet", error) from None
+
+
+def _opened(path: Path, **options: Any) -> pq.ParquetFile:
+    """A Parquet file, whatever its name: Arrow takes bytes for a name that is no UTF-8."""
+    return pq.ParquetFile(pa.OSFile(os.fsencode(path)), **options)
 
 
 def _by_group(file: pq.ParquetFile) -> DiskTable:
@@ -60,7 +68,7 @@ def read_arrow(path: Path, name: str) -> pa.Table:
     """All of a file of Arrow's own format, which Feather is, too. Raises DataError as `read_parquet`."""
     try:
         n_bytes = path.stat().st_size
-        with pa.OSFile(str(path)) as file:
+        with pa.OSFile(os.fsencode(path)) as file:
             try:
                 with pa.ipc.open_file(file) as reader:
                     groups = (reader.get_batch(i) for i in range(reader.num_record_batches))

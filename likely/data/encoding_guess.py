@@ -85,7 +85,9 @@ def guess_encoding(content: bytes, usual: str = "") -> str | None:
 
 def _sample(content: bytes) -> bytes:
     size, lines = 0, []
-    for line in re.finditer(rb"[^\r\n]*[\x80-\xff][^\r\n]*[\r\n]*", content):
+    for line in re.finditer(rb"[^\r\n]+[\r\n]*", content):
+        if line[0].isascii():
+            continue
         lines.append(line[0])
         size += len(line[0])
         if size > SAMPLE_BYTES:

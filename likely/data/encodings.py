@@ -2,6 +2,7 @@
 
 import codecs
 import io
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -48,7 +49,7 @@ class Text:
         """The text from its beginning; a mark of UTF-8 may stand before it."""
         # Arrow's own memory and files: its last reader may be a thread that outlives the interpreter, and then
         # letting go of Python's would abort the process (apache/arrow#34314).
-        return pa.OSFile(str(self.source)) if isinstance(self.source, Path) else pa.BufferReader(self.source)
+        return pa.OSFile(os.fsencode(self.source)) if isinstance(self.source, Path) else pa.BufferReader(self.source)
 
     def lines(self) -> io.TextIOWrapper:
         """The same for Python, without the mark; every line ends in a line feed, whatever it ends in there."""

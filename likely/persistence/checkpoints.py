@@ -76,10 +76,10 @@ def _sealed(data: bytes) -> bytes:
 
 def _unsealed(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
     metadata = read_header(data, MAX_HEADER).get("__metadata__", {})
-    seal = metadata.get("sha256", "").encode()
+    seal = metadata.get("sha256", "").encode("utf-8", "replace")
     if not SEAL.search(data) or hashlib.sha256(_with_seal(data, NO_SEAL)).hexdigest().encode() != seal:
         raise ModelFileError("its content is not what was written")
-    state = parse_json(metadata.get("state", "").encode(), finite=False)
+    state = parse_json(metadata.get("state", "").encode("utf-8", "replace"), finite=False)
     return safetensors.torch.load(data), state
 
 

@@ -175,7 +175,7 @@ def read_header(data: bytes, max_bytes: int) -> dict[str, Any]:
 
 
 def _read_aliases(metadata: Mapping[str, str]) -> dict[str, str]:
-    aliases = parse_json(metadata.get("aliases", "").encode())
+    aliases = parse_json(metadata.get("aliases", "").encode("utf-8", "replace"))  # half a letter is no JSON
     if not isinstance(aliases, dict) or not all(isinstance(owner, str) for owner in aliases.values()):
         raise ModelFileError("its list of tied tensors is damaged")
     return aliases

@@ -6,6 +6,7 @@ import pytest
 
 from likely.data import infer_schema, open_source
 from likely.data.encoding_guess import guess_encoding
+from likely.data.encodings import read_text
 from likely.errors import DataError
 
 SHORT = {
@@ -79,3 +80,10 @@ def test_bytes_that_end_a_guess_are_named(tmp_path):
     content = b"x\n" * 3 + "서울,부산,대구\n".encode("cp949") * 10_000 + b"\xff\xff\n"
     with pytest.raises(DataError, match=r"line 10004: found bytes that are no CP949"):
         open_source(_write(tmp_path, content))
+
+
+def test_a_long_line_of_ascii_takes_no_longer_than_it_is_long(tmp_path):
+    """A pattern that looks back would take minutes here."""
+    path = tmp_path / "t.csv"
+    path.write_bytes(b"a,b\n" + b"x" * 400_000 + b",1\n" + "김,2\n".encode("cp949"))
+    assert read_text(path, "t.csv").encoding == "cp949"

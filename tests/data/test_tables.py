@@ -1,11 +1,15 @@
 """Table sources: every DataFrame and file reads the same, and what is wrong is named."""
 
 import codecs
+import json
+import os
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.csv
+import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
 
@@ -257,3 +261,22 @@ def _assert_refused(act, words):
     assert "\n" not in message
     for word in words:
         assert word in message
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "feather", "jsonl", "xlsx"])
+def test_a_name_that_is_no_utf_8_is_a_name(tmp_path, ending):
+    table = pa.table({"a": [1.5, 2.5, 4.0], "b": [3, 1, 7]})
+    plain, path = tmp_path / f"t.{ending}", os.fsdecode(os.fsencode(tmp_path) + b"/\xff t." + ending.encode())
+    match ending:
+        case "csv":
+            pa.csv.write_csv(table, plain)
+        case "parquet":
+            pa.parquet.write_table(table, plain)
+        case "feather":
+            pa.feather.write_feather(table, plain)
+        case "jsonl":
+            plain.write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
+        case "xlsx":
+            table.to_pandas().to_excel(plain, index=False)
+    plain.rename(path)
+    assert open_source(path).read(np.arange(3)).column("a").to_pylist() == [1.5, 2.5, 4.0]
