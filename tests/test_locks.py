@@ -54,15 +54,15 @@ def test_a_lock_excludes_threads_and_processes_until_it_is_released(tmp_path):
 
 def test_a_child_that_outlives_its_parent_holds_nothing(tmp_path):
     path = tmp_path / "lock"
-    read, write = os.pipe()
+    (read, write), (over, end) = os.pipe(), os.pipe()
     parent = os.fork()
     if not parent:
         lock = claim(path)
         child = os.fork()
         if not child:
             lock.release()  # which is not the child's: it removes nothing
-            os.close(write)
-            os.read(read, 1)  # until the test is over
+            os.close(end)
+            os.read(over, 1)  # until the test is over
             os._exit(0)
         os.write(write, b"%d\n" % child)
         os.kill(os.getpid(), signal.SIGKILL)
@@ -70,8 +70,8 @@ def test_a_child_that_outlives_its_parent_holds_nothing(tmp_path):
     os.read(read, 20)
     assert path.exists()
     assert is_free(path)
-    os.close(write)
-    os.close(read)
+    for descriptor in (read, write, over, end):
+        os.close(descriptor)
 
 
 def test_a_lock_whose_file_was_removed_meanwhile_is_taken_anew(tmp_path, monkeypatch):
