@@ -48,7 +48,8 @@ def test_other_rows_are_all_test_rows_and_leave_the_directory_alone(copy, likely
 def test_data_that_has_changed_is_no_test(copy, table, likely, tmp_path, monkeypatch):
     lines = (table / "표.csv").read_text("utf-8").splitlines()
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "표.csv").write_text("\n".join([lines[0], *reversed(lines[1:])]), "utf-8")
+    (tmp_path / "표.csv").write_text("\n".join([lines[0], *reversed(lines[1:])]) + "\n", "utf-8")
+    assert (tmp_path / "표.csv").stat().st_size == (table / "표.csv").stat().st_size  # that alone tells nothing
     answer = likely("evaluate", "m")
     assert answer.code == 2
     assert "has changed since the fit" in answer.line
