@@ -91,6 +91,11 @@ class Column:
         return len(self.categories) if self.kind == "categorical" else 1
 
     @property
+    def always(self) -> str:
+        """The only value there was, in words; of numbers without the zeros that a file need not have."""
+        return f"{self.constant:.12g}" if isinstance(self.constant, float) else str(self.constant)
+
+    @property
     def bend(self) -> float:
         """How many scales off values are squeezed; infinite where they never are."""
         return math.inf if self.far is None else self.far.bend

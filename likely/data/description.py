@@ -96,7 +96,7 @@ def _summary(column: Column) -> ColumnSummary:
     if column.empty:
         return ColumnSummary(column.name, "empty", "no value in any row", column.missing)
     if column.constant is not None:
-        return ColumnSummary(column.name, "constant", f"always {column.constant}", column.missing)
+        return ColumnSummary(column.name, "constant", f"always {column.always}", column.missing)
     if column.kind == "numeric":
         values = f"mean {column.location:.4g}, standard deviation {column.scale:.4g}"
         values += ", whole" if column.whole else ""
@@ -154,7 +154,7 @@ def _column_problems(column: Column, n_rows: int) -> list[str]:
     if column.empty:
         return [f"{name} holds no value: set aside"]
     if column.constant is not None:
-        return [f"{name} is always {column.constant}: set aside"]
+        return [f"{name} is always {column.always}: set aside"]
     problems = []
     if column.missing:
         problems.append(f"{name}: {column.missing:,} of {n_rows:,} values missing")

@@ -118,7 +118,7 @@ def _warn_of_constants(schema: Schema) -> None:
     constant = [column for column in schema.columns if column.constant is not None]
     if not constant:
         return
-    shown = ", ".join(f'"{column.name}" (always {column.constant})' for column in constant[:5])
+    shown = ", ".join(f'"{column.name}" (always {column.always})' for column in constant[:5])
     rest = f" and {len(constant) - 5} more" if len(constant) > 5 else ""
     which = "column" if len(constant) == 1 else "columns"
     warnings.warn(f"constant {which} set aside: {shown}{rest}", UserWarning, stacklevel=3)

@@ -12,7 +12,7 @@ def test_a_table_is_described_with_its_problems(here, likely):
     assert "rows 600" in said
     assert "2 classes: 아니오" in said
     assert "키 numeric 0 mean" in said
-    assert 'column "언제나" is always 7.0: set aside' in said
+    assert 'column "언제나" is always 7: set aside' in said
     assert "is set aside (identifier): numbers the rows, in steps of 1" in said
     assert max(len(line) for line in answer.out.splitlines()) <= 80
 

@@ -50,7 +50,7 @@ def test_it_says_what_it_saw_chose_and_found_and_what_comes_next(table, likely, 
     for part in (
         "rows 600",
         "real numbers",
-        'column "언제나" is always 7.0: set aside',
+        'column "언제나" is always 7: set aside',
         "labels 2 classes: 아니오",
         "the model does not see them",
         "381 train, 60 validation, 99 calibration, 60 test",
