@@ -75,8 +75,8 @@ def open_like(
     """Opens other data as that of the fit was opened, by those of its options that apply to it.
 
     A column that served as label or was left out at fit does so again where there is one, and need not be there, nor
-    need each row have a label. Text
-    is read as it was at fit: a column of text stays text, numbers are written with the same marks.
+    need each row have a label. Text is read as it was at fit: a column of text stays text, numbers are written with
+    the same marks.
 
     Args:
         fitted: the model.

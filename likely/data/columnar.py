@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ import pyarrow.parquet as pq
 from likely.data import on_disk
 from likely.data.delimited import duplicates_text
 from likely.data.disk_table import ROWS_AT_ONCE, DiskTable
-from likely.data.unpacking import check_unpacked
-from likely.errors import DataError, UserError
+from likely.data.unpacking import check_unpacked, decoding
+from likely.errors import DataError
 
 _WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE": 8}
 """Bytes of a value, by its physical type; texts have lengths of their own."""
@@ -26,7 +27,7 @@ def read_parquet(path: Path, name: str) -> pa.Table | DiskTable:
     Raises:
         DataError: if it cannot be read, or unpacks to more than `check_unpacked` allows.
     """
-    try:
+    with decoding(name, partial(_unreadable, name, "Parquet")):
         n_bytes = path.stat().st_size
         with _opened(path) as file:
             n_unpacked = _n_unpacked(file.metadata)
@@ -40,12 +41,6 @@ def read_parquet(path: Path, name: str) -> pa.Table | DiskTable:
                 return _sound(pq.read_table(opened))
         with _opened(path) as file:
             return _by_group(file)
-    except UserError:
-        raise
-    except MemoryError:
-        raise DataError(f"{name} holds more than the memory does; split it into smaller files") from None
-    except Exception as error:  # decoders of foreign bytes raise whatever they like
-        raise _unreadable(name, "Parquet", error) from None
 
 
 def _opened(path: Path, **options: Any) -> pq.ParquetFile:
@@ -66,23 +61,16 @@ def _by_group(file: pq.ParquetFile) -> DiskTable:
 
 def read_arrow(path: Path, name: str) -> pa.Table:
     """All of a file of Arrow's own format, which Feather is, too. Raises DataError as `read_parquet`."""
-    try:
+    with decoding(name, partial(_unreadable, name, "an Arrow or Feather file")), pa.OSFile(os.fsencode(path)) as file:
         n_bytes = path.stat().st_size
-        with pa.OSFile(os.fsencode(path)) as file:
-            try:
-                with pa.ipc.open_file(file) as reader:
-                    groups = (reader.get_batch(i) for i in range(reader.num_record_batches))
-                    return _sound(_gathered(groups, reader.schema, name, n_bytes))
-            except pa.ArrowInvalid:
-                file.seek(0)
-                with pa.ipc.open_stream(file) as stream:
-                    return _sound(_gathered(stream, stream.schema, name, n_bytes))
-    except DataError:
-        raise
-    except MemoryError:
-        raise DataError(f"{name} holds more than the memory does; split it into smaller files") from None
-    except Exception as error:  # decoders of foreign bytes raise whatever they like
-        raise _unreadable(name, "an Arrow or Feather file", error) from None
+        try:
+            with pa.ipc.open_file(file) as reader:
+                groups = (reader.get_batch(i) for i in range(reader.num_record_batches))
+                return _sound(_gathered(groups, reader.schema, name, n_bytes))
+        except pa.ArrowInvalid:
+            file.seek(0)
+            with pa.ipc.open_stream(file) as stream:
+                return _sound(_gathered(stream, stream.schema, name, n_bytes))
 
 
 def _gathered(groups: Iterable[pa.RecordBatch], schema: pa.Schema, name: str, n_bytes: int) -> pa.Table:

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 _COMMON_HANGUL = (
     "가각간갈감갑강개객거건걸검것게격결경계고곡공과관광교구국군권규균그극근글금급기길김까나난날남내너년념노녹농누는능니다단달담당대"
@@ -134,22 +134,19 @@ def _japanese(letter: str) -> float:
     return (0.55 if b"\xb0" <= lead <= b"\xcf" else -0.1) if "一" <= letter <= "鿿" else _other(letter, "")
 
 
-def _simplified(letter: str) -> float:
-    if letter in _COMMON_SIMPLIFIED:
-        return 0.95
-    lead = letter.encode("gb2312", "ignore")[:1]
-    if "一" <= letter <= "鿿":
-        return 0.4 if b"\xb0" <= lead <= b"\xd7" else 0.0 if lead else -0.5
-    return _other(letter, "")
+def _chinese(common: str, encoding: str, first_rows: tuple[bytes, bytes]) -> Callable[[str], float]:
+    """Of letters in one way to write Chinese: frequent ones, those in the first rows of its standard, and others."""
+    low, high = first_rows
 
+    def worth(letter: str) -> float:
+        if letter in common:
+            return 0.95
+        lead = letter.encode(encoding, "ignore")[:1]
+        if "一" <= letter <= "鿿":
+            return 0.4 if low <= lead <= high else 0.0 if lead else -0.5
+        return _other(letter, "")
 
-def _traditional(letter: str) -> float:
-    if letter in _COMMON_TRADITIONAL:
-        return 0.95
-    lead = letter.encode("big5", "ignore")[:1]
-    if "一" <= letter <= "鿿":
-        return 0.4 if b"\xa4" <= lead <= b"\xc6" else 0.0 if lead else -0.5
-    return _other(letter, "")
+    return worth
 
 
 def _other(letter: str, rare: str) -> float:
@@ -166,8 +163,8 @@ _LETTER_WORTH = {
     "cp949": _hangul,
     "cp932": _japanese,
     "euc_jp": _japanese,
-    "gb18030": _simplified,
-    "cp950": _traditional,
+    "gb18030": _chinese(_COMMON_SIMPLIFIED, "gb2312", (b"\xb0", b"\xd7")),
+    "cp950": _chinese(_COMMON_TRADITIONAL, "big5", (b"\xa4", b"\xc6")),
 }
 
 _VOWELS, _RARE = "(?i)[аеёиоуыэюяіαεηιουωάέήίόύώ]", "(?i)[ђѓљњќћџґўѕј]"

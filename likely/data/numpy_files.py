@@ -6,12 +6,13 @@ import os
 import re
 import stat
 import zipfile
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-from likely.data.unpacking import check_unpacked
+from likely.data.unpacking import check_unpacked, decoding
 from likely.errors import DataError
 
 MAX_HEAD = 10_000
@@ -38,22 +39,15 @@ def read_arrays(path: Path, name: str, *, mapped: bool = False) -> np.ndarray | 
     Raises:
         DataError: if it is damaged, holds a pickle, or unpacks to more than `check_unpacked` allows.
     """
-    try:
-        with open(path, "rb") as file:
-            n_bytes = os.fstat(file.fileno()).st_size
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise _Damaged("it is no regular file")
-            start = file.read(len(_NPY))
-            file.seek(0)
-            if start.startswith(_ZIP):
-                return _members(file, name, n_bytes)
-            return _mapped(path, file, n_bytes) if mapped else _array(file, n_bytes)
-    except DataError:
-        raise
-    except MemoryError:
-        raise DataError(f"{name} holds more than the memory does; split it into smaller files") from None
-    except Exception as error:  # decoders of foreign bytes raise whatever they like
-        raise _unreadable(name, error) from None
+    with decoding(name, partial(_unreadable, name)), open(path, "rb") as file:
+        n_bytes = os.fstat(file.fileno()).st_size
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise _Damaged("it is no regular file")
+        start = file.read(len(_NPY))
+        file.seek(0)
+        if start.startswith(_ZIP):
+            return _members(file, name, n_bytes)
+        return _mapped(path, file, n_bytes) if mapped else _array(file, n_bytes)
 
 
 def _members(file: IO[bytes], name: str, n_bytes: int) -> dict[str, np.ndarray]:

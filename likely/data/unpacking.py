@@ -1,10 +1,12 @@
-"""Packed files, unpacked in memory up to a limit: a small file can unpack to more than a machine holds."""
+"""Files that are decoded by others: what they unpack to has a limit, and what goes wrong is told in our words."""
 
+import contextlib
 import gzip
 import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from likely.errors import DataError
+from likely.errors import DataError, UserError
 
 MAX_BYTES = 2**31
 """What unpacks to more is refused."""
@@ -36,6 +38,19 @@ def unpacked(path: Path, name: str, limit: int = MAX_BYTES) -> bytes:
     except OSError as error:
         raise DataError(f"{name} cannot be read: {error.strerror}") from None
     return b"".join(blocks)
+
+
+@contextlib.contextmanager
+def decoding(name: str, told: Callable[[Exception], DataError]) -> Iterator[None]:
+    """Inside, whatever a decoder raises becomes what `told` makes of it; our own errors stay as they are."""
+    try:
+        yield
+    except UserError:
+        raise
+    except MemoryError:
+        raise DataError(f"{name} holds more than the memory does; split it into smaller files") from None
+    except Exception as error:  # decoders of foreign bytes raise whatever they like
+        raise told(error) from None
 
 
 def check_unpacked(name: str, n_packed: int, n_unpacked: int) -> None:
